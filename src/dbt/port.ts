@@ -1,0 +1,38 @@
+/** The engine port: how a job drives dbt, whether as a new process or as a fork of a warm parent. */
+import type { Readable } from "node:stream";
+
+export interface DbtInvocation {
+  /** dbt's argv without the program's name. */
+  readonly args: readonly string[];
+  /** Absolute path; the project's root. */
+  readonly cwd: string;
+  /** The whole environment of the process; nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>;
+  /** A manifest.json to work from instead of parsing the project (manifest-only mode). */
+  readonly manifestPath?: string;
+}
+
+export interface DbtExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A running dbt. The three streams end when dbt has closed them; `exit` resolves after they ended, and never rejects. */
+export interface DbtProcess {
+  readonly pid: number;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** dbt's structured events, NDJSON as of `--log-format json`, unscrubbed. */
+  readonly events: Readable;
+  readonly exit: Promise<DbtExit>;
+  /** Signals dbt; SIGTERM and SIGKILL go to its whole process group. False when it is gone already. */
+  signal(signal: "SIGINT" | "SIGTERM" | "SIGKILL"): boolean;
+}
+
+export interface DbtEngine {
+  /** Version of dbt, such as `1.11.16`. */
+  readonly version: string;
+  /** Names of the installed adapters, such as `duckdb`. */
+  readonly adapters: readonly string[];
+  start(invocation: DbtInvocation): Promise<DbtProcess>;
+}

@@ -1,0 +1,39 @@
+/** The executor port: how a job is launched, watched from outside, and ended by force. */
+
+/** What an executor remembers of a launch, kept on the run so that any server can ask again later. */
+export interface Execution {
+  readonly kind: "local" | "cloud-run";
+  /** Local: `pid:startTime`. Cloud Run: the execution's resource name. */
+  readonly id: string;
+}
+
+export type ExecutionStatus =
+  | { readonly state: "alive" }
+  /** The job's program ended or vanished. `exitCode` and `signal` where the executor knows them. */
+  | {
+      readonly state: "gone";
+      readonly exitCode: number | null;
+      readonly signal: string | null;
+      /** The executor's own word for it, such as Google's reason. */
+      readonly reason: string | null;
+      readonly outOfMemory: boolean;
+    };
+
+export interface LaunchRequest {
+  readonly runId: string;
+  readonly workspace: string;
+  readonly jobProfile: string | null;
+  readonly timeoutMs: number | null;
+}
+
+export interface Executor {
+  readonly kind: Execution["kind"];
+  /** Resolves once the job's program has been started; throws `AppError` with the reason where it could not be. */
+  launch(request: LaunchRequest): Promise<Execution>;
+  status(execution: Execution): Promise<ExecutionStatus>;
+  /** Ends the job by force. Only after a cancellation in State was given its grace period. */
+  kill(execution: Execution): Promise<void>;
+  /** Called back as soon as the executor itself notices that an execution ended; may never be. */
+  onExit(callback: (runId: string) => void): void;
+  close(): Promise<void>;
+}
