@@ -22,6 +22,8 @@ export type ExecutionStatus =
 export interface LaunchRequest {
   readonly runId: string;
   readonly workspace: string;
+  /** Which of the workspace's two roots the run has the lease of. */
+  readonly root: 1 | 2;
   readonly jobProfile: string | null;
   readonly timeoutMs: number | null;
 }

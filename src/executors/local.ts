@@ -1,0 +1,154 @@
+/** The local executor: each job is a child process in a session of its own, so that it outlives the server. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { AppError } from "../core/errors.ts";
+import type { Execution, ExecutionStatus, Executor, LaunchRequest } from "./port.ts";
+import { descendantsOf, outOfMemoryKills, processFacts } from "./processes.ts";
+
+export interface LocalExecutorOptions {
+  /** The Node that runs the job's program. */
+  readonly nodePath: string;
+  /** Path of the job's program. */
+  readonly jobPath: string;
+  readonly dataDir: string;
+  /** The whole environment of every job, beside `DBT_JOB_RUN_ID` and `DBT_JOB_ROOT`. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+type Gone = Extract<ExecutionStatus, { state: "gone" }>;
+
+/** Ends are remembered for this many executions: exit codes are known to the parent alone. */
+const REMEMBERED_ENDS = 1000;
+
+export function createLocalExecutor(options: LocalExecutorOptions): Executor {
+  const ends = new Map<string, Gone>();
+  /** Children of this process whose end it has not been told of yet. */
+  const children = new Map<string, Promise<Gone>>();
+  const callbacks: ((runId: string) => void)[] = [];
+
+  const remember = (executionId: string, end: Gone): void => {
+    ends.set(executionId, end);
+    for (const oldest of ends.keys()) {
+      if (ends.size <= REMEMBERED_ENDS) break;
+      ends.delete(oldest);
+    }
+  };
+
+  return {
+    kind: "local",
+
+    async launch(request) {
+      const outPath = jobOutputPath(options.dataDir, request.runId);
+      const killsBefore = outOfMemoryKills();
+      const child = startJob(options, request, outPath);
+      // Read at once: as long as this process has not reaped it, even a job that ended already can be looked up.
+      const startTime = child.pid === undefined ? undefined : (processFacts(child.pid)?.startTime ?? "ended");
+      const execution: Execution = { kind: "local", id: `${child.pid}:${startTime}` };
+      const end = new Promise<Gone>((resolve) => {
+        child.once("exit", (exitCode, signal) => {
+          const outOfMemory = diedOfMemory(signal, killsBefore, outPath);
+          const gone: Gone = { state: "gone", exitCode, signal, reason: null, outOfMemory };
+          remember(execution.id, gone);
+          children.delete(execution.id);
+          resolve(gone);
+          for (const callback of callbacks) callback(request.runId);
+        });
+      });
+      await started(child);
+      if (!ends.has(execution.id)) children.set(execution.id, end);
+      child.unref();
+      return execution;
+    },
+
+    async status(execution) {
+      const end = ends.get(execution.id);
+      if (end !== undefined) return end;
+      if (findJob(execution) !== undefined) return { state: "alive" };
+      // It ended a moment ago: its exit code is on its way.
+      const child = children.get(execution.id);
+      if (child !== undefined) return child;
+      return { state: "gone", exitCode: null, signal: null, reason: null, outOfMemory: false };
+    },
+
+    async kill(execution) {
+      const pid = findJob(execution);
+      if (pid === undefined) return;
+      // dbt has a process group of its own; it has to be found while the job is still its parent.
+      const family = await descendantsOf(pid);
+      killIfThere(-pid);
+      for (const each of family) if (processFacts(each.pid)?.startTime === each.startTime) killIfThere(each.pid);
+    },
+
+    onExit(callback) {
+      callbacks.push(callback);
+    },
+
+    async close() {
+      callbacks.length = 0;
+    },
+  };
+}
+
+/** Where a job's own output goes: what it could not ship, such as the reason why it could not start. */
+export function jobOutputPath(dataDir: string, runId: string): string {
+  return join(dataDir, "runs", runId, "job.out");
+}
+
+function startJob(options: LocalExecutorOptions, request: LaunchRequest, outPath: string): ChildProcess {
+  let output: number | undefined;
+  try {
+    mkdirSync(join(outPath, ".."), { recursive: true, mode: 0o700 });
+    output = openSync(outPath, "a", 0o600);
+    return spawn(options.nodePath, [options.jobPath], {
+      cwd: options.dataDir,
+      detached: true,
+      stdio: ["ignore", output, output],
+      env: { ...options.env, DBT_JOB_RUN_ID: request.runId, DBT_JOB_ROOT: String(request.root) },
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AppError("internal", `The job could not be launched: ${reason}`, { cause });
+  } finally {
+    if (output !== undefined) closeSync(output);
+  }
+}
+
+function started(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (cause) => {
+      reject(new AppError("internal", `The job could not be launched: ${cause.message}`, { cause }));
+    });
+  });
+}
+
+/** The job's pid, if the process that has it now is the one that was launched. */
+function findJob(execution: Execution): number | undefined {
+  const colon = execution.id.indexOf(":");
+  const pid = Number(execution.id.slice(0, colon));
+  if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
+  return processFacts(pid)?.startTime === execution.id.slice(colon + 1) ? pid : undefined;
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself in between.
+  }
+}
+
+/** The kernel's killer leaves only SIGKILL and a counter behind, Node's own heap limit a line in its output. */
+function diedOfMemory(signal: NodeJS.Signals | null, killsBefore: number | undefined, outPath: string): boolean {
+  if (signal === "SIGKILL") {
+    const killsNow = outOfMemoryKills();
+    return killsNow !== undefined && killsBefore !== undefined && killsNow > killsBefore;
+  }
+  if (signal !== "SIGABRT") return false;
+  try {
+    return /heap out of memory/i.test(readFileSync(outPath, "utf8"));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,19 @@
+/** A job for tests of executors: says how it was started, starts a child of its own, and ends when told to. */
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const folder = process.env["TEST_FOLDER"] ?? "";
+const runId = process.env["DBT_JOB_RUN_ID"] ?? "";
+
+// Like dbt: a process group of its own, below the job.
+const child = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60_000)"], { detached: true, stdio: "ignore" });
+writeFileSync(join(folder, `${runId}.tmp`), JSON.stringify({ env: process.env, childPid: child.pid }));
+renameSync(join(folder, `${runId}.tmp`), join(folder, `${runId}.started`));
+
+setInterval(() => {
+  const end = join(folder, `${runId}.end`);
+  if (!existsSync(end)) return;
+  child.kill("SIGKILL");
+  process.exit(Number(readFileSync(end, "utf8")));
+}, 20);
