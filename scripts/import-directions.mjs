@@ -7,7 +7,10 @@ import { builtinModules } from "node:module";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { main, root, ScriptError, say } from "./process.mjs";
 
-/** What each folder may import beside itself. @type {Readonly<Record<string, readonly string[]>>} */
+/**
+ * What each folder may import beside itself.
+ * @type {Readonly<Record<string, readonly string[]>>}
+ */
 const allowed = {
   core: [],
   config: ["core"],
@@ -76,7 +79,7 @@ export function violations(source) {
     const imports = importsOf(text);
     graph.set(path, imports);
     const [folder = "", ...rest] = file.split(sep);
-    const list = allowed[/** @type {keyof typeof allowed} */ (folder)];
+    const list = allowed[folder];
     if (list === undefined || rest.length === 0) {
       found.push(`${file}: lies in no folder of the layout`);
       continue;
