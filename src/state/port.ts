@@ -16,9 +16,9 @@ export interface StoredRecord<T> {
 }
 
 export interface RecordQuery {
-  /** Equality on top-level fields. */
+  /** Equality, type included; null finds explicit nulls only. `a.b` reaches into an object. Needs an entry in indexes.ts. */
   readonly where?: Readonly<Record<string, string | number | boolean | null>>;
-  /** A top-level field; records that lack it are left out. Default: the key. */
+  /** A field, `a.b` too; records that lack it are left out. Default: the key, which also breaks ties. */
   readonly orderBy?: string;
   readonly direction?: "ascending" | "descending";
   /** Exclusive: continue behind a record with this value of `orderBy`. */
@@ -26,7 +26,10 @@ export interface RecordQuery {
   readonly limit?: number;
 }
 
-/** Small mutable documents, at most 1 MiB each, in named collections. Unknown keys read as undefined. */
+/**
+ * Small mutable documents, at most 1 MiB each, in named collections. Unknown keys read as undefined. Keys are 1 to 200
+ * of `A-Z a-z 0-9 . _ : @ ~ -` and neither `.` nor `..` nor `__…__`; strings order by their UTF-8 bytes.
+ */
 export interface RecordStore {
   /** Create-if-absent. Undefined when the key exists already. */
   create<T extends object>(collection: string, key: string, data: T): Promise<StoredRecord<T> | undefined>;
@@ -43,7 +46,10 @@ export interface RecordStore {
   /** False when there was nothing to remove or, with `ifVersion`, when the version is another. */
   remove(collection: string, key: string, ifVersion?: string): Promise<boolean>;
   list<T extends object>(collection: string, query?: RecordQuery): Promise<StoredRecord<T>[]>;
-  /** Calls back soon (≤ 1 s) after a record changed or went, in this process or another; may call too often. */
+  /**
+   * Calls back soon (≤ 1 s) after a record changed or went, in this process or another; may call too often. What
+   * changed before is not told: watch first, then read.
+   */
   watch(collection: string, key: string, onChange: () => void): Unsubscribe;
   /** The same for any record of a collection. */
   watchAll(collection: string, onChange: () => void): Unsubscribe;
@@ -58,7 +64,10 @@ export interface BlobInfo {
   readonly modifiedAtMs: number;
 }
 
-/** Immutable objects. Names are `/`-separated; they never start with `/` or hold `..`. */
+/**
+ * Immutable objects. Names are `/`-separated parts of 1 to 200 characters, none of them `.` or `..`, without `\` and
+ * control characters (`path_outside` otherwise); no name is the folder of another.
+ */
 export interface BlobStore {
   /** Create-only and atomic: readers see all or nothing. False when the name exists already (its content is kept). */
   put(name: string, content: Uint8Array | Readable): Promise<boolean>;
@@ -67,10 +76,10 @@ export interface BlobStore {
   stat(name: string): Promise<BlobInfo | undefined>;
   /** Marks a blob as just used, so that `gc` spares it. False when absent. */
   touch(name: string): Promise<boolean>;
-  remove(name: string): Promise<boolean>;
+  /** False when absent or, with `ifUnusedSinceMs`, when it was written or touched at or after that time. */
+  remove(name: string, ifUnusedSinceMs?: number): Promise<boolean>;
   /** In byte order of the names. */
   list(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<BlobInfo[]>;
-  /** The largest whole object a `read` without range should be asked to hold in memory is up to the caller. */
 }
 
 /** `out` and `err` are dbt's, `job` is what the job itself has to say. */
@@ -103,7 +112,10 @@ export interface LogPage {
 /** A run has two append-only streams: what was printed, and dbt's structured events as NDJSON (channel `out`). */
 export type LogName = "log" | "events";
 
-/** One writer per stream. Calls must not overlap; `append` resolves when a reader can see the bytes. */
+/**
+ * One writer per stream. Calls must not overlap; `append` resolves when a reader can see the bytes. Where it throws,
+ * `offset` tells how much of them got in.
+ */
 export interface LogWriter {
   readonly offset: number;
   append(segments: readonly LogSegment[]): Promise<void>;
@@ -134,13 +146,16 @@ export interface ContentStore {
   /** Keeps these from `gc` for another period of grace. */
   touch(hashes: readonly string[]): Promise<void>;
   list(options?: { readonly after?: string; readonly limit?: number }): Promise<BlobInfo[]>;
-  remove(sha256: string): Promise<boolean>;
+  /** As `BlobStore.remove`. */
+  remove(sha256: string, ifUnusedSinceMs?: number): Promise<boolean>;
   /** Bytes of an unfinished upload of one large file. */
   uploadedBytes(sha256: string): Promise<number>;
   /** Appends a part at `offset`; throws `upload_offset` (details.offset) where that is not the end. Resolves to the new end. */
   appendUpload(sha256: string, offset: number, content: Uint8Array): Promise<number>;
   /** Verifies the uploaded bytes against the hash and keeps them; a mismatch discards them and throws `blob_corrupt`. */
   finishUpload(sha256: string): Promise<void>;
+  /** Discards uploads that nobody has added to since then; tells how many. */
+  expireUploads(unusedSinceMs: number): Promise<number>;
 }
 
 /** Seals what a run needs and nobody may keep. */
@@ -149,8 +164,8 @@ export interface EnvelopeStore {
   /** Reads and deletes. Undefined where it expired or was taken already. */
   take(runId: string): Promise<JsonObject | undefined>;
   discard(runId: string): Promise<void>;
-  /** Deletes envelopes older than this. */
-  expire(olderThanMs: number): Promise<number>;
+  /** Deletes envelopes put before this time, in ms since the epoch; tells how many. */
+  expire(putBeforeMs: number): Promise<number>;
 }
 
 export interface State {
