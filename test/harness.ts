@@ -77,7 +77,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
 }
 
 export interface CliOptions extends ProgramOptions {
-  /** Talk to this server, from its home. Default: whatever the CLI finds in its home. */
+  /** Talk to this server; the home is the server's too, unless another is given. Default: what the CLI finds in its home. */
   readonly server?: TestServer;
   /** The Node to run on. Default: the newer one. */
   readonly node?: string;
@@ -86,7 +86,9 @@ export interface CliOptions extends ProgramOptions {
 /** Starts dbt-remote without waiting for its end. */
 export function startCli(args: readonly string[], options: CliOptions = {}): Program {
   const { server, home = server?.home ?? sharedHome } = options;
-  const env = { ...(server ? { DBT_SERVER_URL: server.url } : {}), ...options.env };
+  // Servers register below XDG_STATE_HOME: a CLI with a home of its own has to find the server's token there.
+  const found = server ? { DBT_SERVER_URL: server.url, XDG_STATE_HOME: join(server.home, ".local", "state") } : {};
+  const env = { ...found, ...options.env };
   return start(options.node ?? node, [program("cli"), ...args], { ...options, home, env });
 }
 
