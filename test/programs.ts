@@ -1,5 +1,5 @@
 /** Starts programs for tests, with an environment of their own, and ends whatever is left when the test process ends. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "../scripts/build.mjs";
@@ -40,7 +40,11 @@ export interface Program {
 /** The newer Node, which the server needs. */
 export const node: string = join(root, "node_modules", ".bin", "node");
 /** The machine's own Node, from which npm was started; the CLI has to run on it. */
-export const machineNode: string = process.env["npm_node_execpath"] ?? node;
+export function machineNode(): string {
+  return (
+    process.env["npm_node_execpath"] ?? execFileSync("node", ["-p", "process.execPath"], { encoding: "utf8" }).trim()
+  );
+}
 export const venv: string = join(root, ".venv");
 export const python: string = join(venv, "bin", "python");
 
