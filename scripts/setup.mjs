@@ -40,7 +40,7 @@ export async function setUpNode() {
   }
   if (nodePackagesCurrent()) return say(`Node packages: up to date (Node ${capture(node, ["--version"])})`);
   say("Node packages: installing those of package-lock.json with npm ci (a minute or so)");
-  await must("npm", ["ci", "--no-audit", "--no-fund"], { hint: "npm's own message is above." });
+  await must("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { hint: "npm's own message is above." });
 }
 
 /** Compiles src/ into dist/. */
