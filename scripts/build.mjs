@@ -75,7 +75,7 @@ function publish(fresh) {
     renameSync(from, to);
   }
   const wanted = new Set(made);
-  for (const file of filesBelow(target)) if (!wanted.has(file)) rmSync(join(target, file));
+  for (const file of filesBelow(target)) if (!wanted.has(file)) rmSync(join(target, file), { force: true });
 }
 
 /**
