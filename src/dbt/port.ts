@@ -17,7 +17,10 @@ export interface DbtExit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** A running dbt. The three streams end when dbt has closed them; `exit` resolves after they ended, and never rejects. */
+/**
+ * A running dbt. The three streams end when dbt has closed them; each must be read to its end or destroyed. `exit`
+ * resolves after that, and never rejects.
+ */
 export interface DbtProcess {
   readonly pid: number;
   readonly stdout: Readable;
@@ -25,7 +28,7 @@ export interface DbtProcess {
   /** dbt's structured events, NDJSON as of `--log-format json`, unscrubbed. */
   readonly events: Readable;
   readonly exit: Promise<DbtExit>;
-  /** Signals dbt; SIGTERM and SIGKILL go to its whole process group. False when it is gone already. */
+  /** Signals the whole process group of dbt, as Ctrl-C on a terminal does. False when dbt is gone already. */
   signal(signal: "SIGINT" | "SIGTERM" | "SIGKILL"): boolean;
 }
 
