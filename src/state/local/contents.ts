@@ -1,7 +1,6 @@
 /** Contents as files named by their SHA-256. */
 import { createHash } from "node:crypto";
-import { statSync, utimesSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { renameSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { checkSha256 } from "../names.ts";
 import type { BlobInfo, ContentStore } from "../port.ts";
@@ -27,9 +26,9 @@ export function createContents(folders: ContentFolders, stager: Stager, now: () 
 
   const isThere = (sha256: string): boolean => statSync(pathOf(sha256), { throwIfNoEntry: false }) !== undefined;
 
-  async function place(sha256: string, staged: string): Promise<void> {
+  function place(sha256: string, staged: string): void {
     makeFolder(folderOf(sha256));
-    await rename(staged, pathOf(sha256));
+    renameSync(staged, pathOf(sha256));
     unsynced.add(folderOf(sha256));
   }
 
@@ -57,7 +56,7 @@ export function createContents(folders: ContentFolders, stager: Stager, now: () 
           await removeFile(staged);
           throw corruptContent(sha256, found);
         }
-        if (statSync(path, { throwIfNoEntry: false }) === undefined) return place(sha256, staged);
+        if (!isThere(sha256)) return place(sha256, staged);
         await removeFile(staged);
         await touchFile(path, now());
       }),

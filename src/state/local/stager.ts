@@ -1,10 +1,21 @@
 /** Files that appear whole or not at all, also after a crash. */
 import { randomUUID } from "node:crypto";
-import { closeSync, createWriteStream, existsSync, fsyncSync, mkdirSync, openSync } from "node:fs";
-import { link, open, rename, rm, unlink, utimes } from "node:fs/promises";
+import {
+  closeSync,
+  createWriteStream,
+  existsSync,
+  fdatasync,
+  fsyncSync,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  writeSync,
+} from "node:fs";
+import { link, rename, rm, unlink, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
 import { hasCode } from "./errors.ts";
 
 export type Content = Uint8Array | Readable;
@@ -21,19 +32,12 @@ export interface Stager {
 export function createStager(folder: string, now: () => number): Stager {
   return {
     async stage(content, tap) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolder(folder);
       const path = join(folder, `${process.pid}-${randomUUID()}`);
       try {
         if (content instanceof Uint8Array) {
           tap?.(content);
-          const file = await open(path, "wx", 0o600);
-          try {
-            await file.writeFile(content);
-            await file.utimes(now() / 1000, now() / 1000);
-            await file.datasync();
-          } finally {
-            await file.close();
-          }
+          await writeSynced(path, content, now() / 1000);
         } else {
           await pipeline(content, tapped(tap), createWriteStream(path, { flags: "wx", mode: 0o600, flush: true }));
           await utimes(path, now() / 1000, now() / 1000);
@@ -45,6 +49,20 @@ export function createStager(folder: string, now: () => number): Stager {
       }
     },
   };
+}
+
+const syncData = promisify(fdatasync);
+
+/** Synchronous but for the slow part: with thousands of small files the way through the thread pool would cost most. */
+async function writeSynced(path: string, content: Uint8Array, seconds: number): Promise<void> {
+  const file = openSync(path, "wx", 0o600);
+  try {
+    for (let done = 0; done < content.byteLength; ) done += writeSync(file, content, done);
+    futimesSync(file, seconds, seconds);
+    await syncData(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function tapped(tap: Tap | undefined) {

@@ -13,7 +13,7 @@ export interface UploadsParams {
   readonly folder: string;
   readonly staged: string;
   /** Gives a verified file its place among the contents. */
-  readonly place: (sha256: string, path: string) => Promise<void>;
+  readonly place: (sha256: string, path: string) => void;
   readonly now: () => number;
 }
 
@@ -80,7 +80,7 @@ export function createUploads({ folder, staged, place, now }: UploadsParams): Up
         }
         const file = await open(path, "r+");
         await file.sync().finally(() => file.close());
-        await place(sha256, path);
+        place(sha256, path);
       }),
     async expire(unusedSinceMs) {
       const isHex = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
