@@ -11,7 +11,7 @@ export const MASK = "*****";
  * Shorter values are left alone: they stand in any text by chance (`dbt`, `000`), so masking them would garble every
  * log and artifact, and they are guessed in no time anyway.
  */
-export const SHORTEST_SECRET = 4;
+const SHORTEST_SECRET = 4;
 
 /** Lines of a longer secret (a private key) are masked by themselves as well, from this length on. */
 const SHORTEST_SECRET_LINE = 16;

@@ -10,7 +10,7 @@ export interface OomFiles {
   readonly vmstat: string;
 }
 
-export const KERNEL_FILES: OomFiles = {
+const KERNEL_FILES: OomFiles = {
   procCgroup: "/proc/self/cgroup",
   cgroupRoot: "/sys/fs/cgroup",
   vmstat: "/proc/vmstat",
