@@ -8,6 +8,7 @@ export const ERROR_CODES = {
   bad_argument: { status: 400, exit: 2 },
   bad_project: { status: 400, exit: 2 },
   bad_profile: { status: 400, exit: 2 },
+  project_changed: { status: 409, exit: 2 },
   path_outside: { status: 400, exit: 2 },
   unauthorized: { status: 401, exit: 2 },
   forbidden: { status: 403, exit: 2 },
