@@ -16,10 +16,14 @@ function matcher(patterns: readonly string[]): IsIgnored {
 
 /** The patterns of a `.dbtignore`, blanks stripped and comments dropped as dbt does. */
 function patternsOf(text: string): string[] {
-  return text
-    .split(/\r\n|\r|\n/)
-    .map((line) => (line.endsWith("\\ ") ? line.trimStart() : line.trim()))
-    .filter((line) => line !== "" && line !== "/" && line !== "!" && !line.startsWith("#"));
+  return (
+    text
+      .split(/\r\n|\r|\n/)
+      .map((line) => (line.endsWith("\\ ") ? line.trimStart() : line.trim()))
+      // To dbt `a/**/` is all of `a`; to the package it is only what lies two levels down.
+      .map((line) => (line.length > 4 ? line.replace(/\/\*\*\/$/, "/**") : line))
+      .filter((line) => line !== "" && line !== "/" && line !== "!" && !line.startsWith("#"))
+  );
 }
 
 /** Compiles the text of a `.dbtignore`; undefined where it ignores nothing. */

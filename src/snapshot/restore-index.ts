@@ -40,6 +40,7 @@ export function loadRestoreIndex(file: string): RestoreIndex {
     if (version !== VERSION || typeof lastMtimeMs !== "number" || !Array.isArray(files)) throw new Error("unknown");
     const rows = files as Row[];
     const restored = rows.map(([name, sha256, mtimeMs, ctimeMs]): RestoredFile => {
+      if (typeof name !== "string" || typeof sha256 !== "string") throw new Error("not a row");
       const times = mtimeMs === undefined || ctimeMs === undefined ? {} : { mtimeMs, ctimeMs };
       return { path: name, sha256, ...times };
     });

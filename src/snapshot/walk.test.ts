@@ -245,12 +245,12 @@ test("a link brings along the file that it points to, through other links too", 
     "models/c.sql": "→../lib/../lib/c.sql",
     "models/dangling.sql": "→nothing.sql",
     "models/folder": "→../data",
-    "shared": "→lib",
+    shared: "→lib",
     "lib/one/a.sql": "",
     "lib/b.sql": "",
     "lib/c.sql": "",
     "data/big.bin": "",
-    "linked": "→elsewhere/models",
+    linked: "→elsewhere/models",
     "elsewhere/models/d.sql": "",
     "profiles.yml": "x:\n  outputs: {}",
     "models/p.yml": "→../profiles.yml",
@@ -334,9 +334,15 @@ test(".dbtignore works as in dbt: whole paths, the last pattern that matches win
   assert.deepEqual(ignored("# only a comment\n\n/\n", "models/a.sql"), []);
   assert.deepEqual(ignored("*.md", "models/a.md", "models/b/c.md", "models/a.sql"), ["models/a.md", "models/b/c.md"]);
   assert.deepEqual(ignored("a.sql\r\n  b.sql  ", "models/a.sql", "models/b.sql"), ["models/a.sql", "models/b.sql"]);
-  assert.deepEqual(ignored("old/", "models/old/a.sql", "old/b.sql", "models/old.sql"), ["models/old/a.sql", "old/b.sql"]);
+  assert.deepEqual(ignored("old/", "models/old/a.sql", "old/b.sql", "models/old.sql"), [
+    "models/old/a.sql",
+    "old/b.sql",
+  ]);
   assert.deepEqual(ignored("models/*.sql", "models/a.sql", "models/b/a.sql"), ["models/a.sql"]);
-  assert.deepEqual(ignored("models/**/x.sql", "models/x.sql", "models/a/b/x.sql"), ["models/x.sql", "models/a/b/x.sql"]);
+  assert.deepEqual(ignored("models/**/x.sql", "models/x.sql", "models/a/b/x.sql"), [
+    "models/x.sql",
+    "models/a/b/x.sql",
+  ]);
   assert.deepEqual(ignored("/models/a", "models/a/x.sql", "b/models/a/x.sql"), ["models/a/x.sql"]);
   // Git would not re-include a file of an excluded folder; dbt does.
   assert.deepEqual(ignored("models/old/\n!models/old/keep.sql", "models/old/a.sql", "models/old/keep.sql"), [
