@@ -68,6 +68,8 @@ export interface Transition {
 export interface RunStore {
   /** With a key seen before, the run is the earlier one and has its id. Only who gets `created` launches it. */
   create(run: NewRun, idempotency?: IdempotencyKey): Promise<Creation>;
+  /** The run that a requester's idempotency key stands for now. */
+  findByKey(requesterId: string, key: string): Promise<Run | undefined>;
   get(runId: string): Promise<Run | undefined>;
   /** As `get`; throws `run_not_found`. */
   require(runId: string): Promise<Run>;
@@ -85,7 +87,7 @@ export interface RunStore {
   remove(runId: string): Promise<void>;
 }
 
-interface IdempotencyRecord {
+export interface IdempotencyRecord {
   readonly runId: string;
   readonly fingerprint: string;
   readonly expiresAtMs: number;
@@ -151,10 +153,13 @@ export function createRunStore(records: RecordStore, now: () => number): RunStor
     }
   }
 
+  const recordKey = (requesterId: string, key: string): string =>
+    createHash("sha256").update(`${requesterId}\0${key}`).digest("hex");
+
   return {
     async create(run, idempotency) {
       if (idempotency === undefined) return insert(run);
-      const key = createHash("sha256").update(`${run.requester.id}\0${idempotency.key}`).digest("hex");
+      const key = recordKey(run.requester.id, idempotency.key);
       const { fingerprint } = idempotency;
       const expiresAtMs = now() + IDEMPOTENCY_LIFETIME_MS;
       const holder = await claimKey(key, { runId: run.id, fingerprint, expiresAtMs });
@@ -163,6 +168,10 @@ export function createRunStore(records: RecordStore, now: () => number): RunStor
       if (found !== undefined) return { kind: "same", run: found };
       // Ours, or that of a post which was cut off after it had claimed the key: this one completes it.
       return insert({ ...run, id: holder.runId });
+    },
+    async findByKey(requesterId, key) {
+      const found = await records.get<IdempotencyRecord>(IDEMPOTENCY, recordKey(requesterId, key));
+      return found === undefined || found.data.expiresAtMs <= now() ? undefined : get(found.data.runId);
     },
     get,
     async require(runId) {
