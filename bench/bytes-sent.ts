@@ -1,0 +1,78 @@
+/** What the CLI sends over the wire, counted by a proxy between it and the server. */
+import { appendFileSync, readdirSync, statSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { join } from "node:path";
+import { freePort } from "../test/harness.ts";
+import { modelName, modelPath } from "./generate.ts";
+import { newProject, remoteSide } from "./sides.ts";
+import type { Stopwatch } from "./stopwatch.ts";
+
+export interface BytesSent {
+  readonly models: number;
+  /** Size of all files of the project. */
+  readonly projectBytes: number;
+  readonly first: number;
+  readonly unchanged: number;
+  readonly oneEdited: number;
+}
+
+interface CountingProxy {
+  readonly url: string;
+  /** Bytes that clients have sent since the last call. */
+  take(): number;
+  close(): void;
+}
+
+async function countingProxy(port: number): Promise<CountingProxy> {
+  let sent = 0;
+  const proxy = createServer((client) => {
+    const server = connect(port, "127.0.0.1");
+    client.on("data", (chunk) => {
+      sent += chunk.length;
+    });
+    client.pipe(server).pipe(client);
+    client.on("error", () => server.destroy());
+    server.on("error", () => client.destroy());
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const take = () => {
+    const before = sent;
+    sent = 0;
+    return before;
+  };
+  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, take, close: () => proxy.close() };
+}
+
+export async function measureBytesSent(stopwatch: Stopwatch, models: number): Promise<BytesSent> {
+  const project = newProject(models);
+  const projectBytes = folderSize(project);
+  const port = await freePort();
+  const token = "benchmark-token-benchmark-token-0";
+  const proxy = await countingProxy(port);
+  const remote = await remoteSide(stopwatch, project, {
+    port,
+    args: ["--auth", "token"],
+    env: { DBT_SERVER_TOKEN: token },
+    cliEnv: { DBT_SERVER_URL: proxy.url, DBT_SERVER_TOKEN: token },
+  });
+  const sent = async () => {
+    const timing = await remote.run(["ls", "-s", modelName(0)]);
+    if (timing.code !== 0) throw new Error(`ls ended with ${timing.code}: ${timing.stderr}`);
+    return proxy.take();
+  };
+  try {
+    const first = await sent();
+    const unchanged = await sent();
+    appendFileSync(join(project, modelPath(0)), "-- edited\n");
+    return { models, projectBytes, first, unchanged, oneEdited: await sent() };
+  } finally {
+    proxy.close();
+    await remote.stop();
+  }
+}
+
+function folderSize(folder: string): number {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+}
