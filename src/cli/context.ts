@@ -6,6 +6,14 @@ export type Env = Readonly<Record<string, string | undefined>>;
 /** A terminal or whatever stands in its place. */
 export type Terminal = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
+type Signal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** `process`, or what stands in for it. */
+export interface SignalSource {
+  on(signal: Signal, listener: () => void): unknown;
+  off(signal: Signal, listener: () => void): unknown;
+}
+
 export interface CliContext {
   /** What was typed behind `dbt-remote`. */
   readonly argv: readonly string[];
@@ -15,4 +23,5 @@ export interface CliContext {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Terminal;
   readonly stderr: Terminal;
+  readonly signals: SignalSource;
 }

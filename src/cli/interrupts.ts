@@ -3,22 +3,17 @@
  * cancellation and the second one leaves; a hang-up always leaves and never cancels.
  */
 import { AppError } from "../core/errors.ts";
-
-type Signal = "SIGINT" | "SIGTERM" | "SIGHUP";
-
-/** `process`, or what stands in for it. */
-export interface SignalSource {
-  on(signal: Signal, listener: () => void): unknown;
-  off(signal: Signal, listener: () => void): unknown;
-}
+import type { SignalSource } from "./context.ts";
 
 export interface Interrupts {
   /** Aborted when dbt-remote is to leave at once; the reason is the AppError to end with. */
   readonly signal: AbortSignal;
   /** The run is being posted: a signal waits for the answer, since the run may exist already. */
   posting(): void;
-  /** The run exists: from now on the first signal calls `cancel`, once. */
-  started(run: { readonly id: string; readonly number: number }, cancel: () => void): void;
+  /** The post was refused: no run exists, and a signal leaves again. */
+  refused(): void;
+  /** The run exists: from now on the first signal calls `cancel`, once. Without it, the first signal leaves. */
+  started(run: { readonly id: string; readonly number: number }, cancel: (() => void) | undefined): void;
   /** Stops listening: signals do what they do by default. */
   stop(): void;
 }
@@ -42,10 +37,10 @@ export function watchInterrupts(source: SignalSource): Interrupts {
     else if (phase === "posting") {
       if (isAsked) leave("Interrupted while the run was being posted: it may have been started.", "dbt-remote runs");
       isAsked = true;
-    } else if (phase === "running") {
+    } else if (phase === "running" && cancelRun !== undefined) {
       phase = "cancelling";
-      cancelRun?.();
-    } else leaveRun("Left without waiting for the cancellation");
+      cancelRun();
+    } else leaveRun(phase === "running" ? "Left" : "Left without waiting for the cancellation");
   };
   const hangUp = () => {
     if (phase === "before" || phase === "posting") leave("The terminal was closed.");
@@ -59,6 +54,10 @@ export function watchInterrupts(source: SignalSource): Interrupts {
     signal: controller.signal,
     posting: () => {
       phase = "posting";
+    },
+    refused: () => {
+      phase = "before";
+      if (isAsked) interrupt();
     },
     started: ({ id, number }, cancel) => {
       phase = "running";

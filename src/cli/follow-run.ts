@@ -1,0 +1,121 @@
+/** Follows a run on this terminal to its end: prints, brings artifacts back, and gives the exit code. */
+import type { Client } from "../api/client.ts";
+import type { RunView } from "../api/schemas.ts";
+import { AppError } from "../core/errors.ts";
+import { exitCodeOf } from "../core/exit-codes.ts";
+import type { CliContext } from "./context.ts";
+import { watchMissingEnvVars } from "./env-var-hint.ts";
+import { findServerAgain } from "./find-server.ts";
+import { type Followed, follow } from "./follow.ts";
+import type { Interrupts } from "./interrupts.ts";
+import type { Output } from "./output.ts";
+import type { Places } from "./places.ts";
+import { createProgress } from "./progress.ts";
+import type { Settings } from "./settings.ts";
+import { takeHome } from "./take-home.ts";
+
+export interface FollowRunOptions {
+  readonly context: CliContext;
+  readonly settings: Settings;
+  readonly client: Client;
+  readonly run: RunView;
+  readonly output: Output;
+  readonly interrupts: Interrupts;
+  readonly quiet: boolean;
+  /** Where artifacts go; undefined: they stay on the server. */
+  readonly places: Places | undefined;
+  /** Secrets that the project uses and that were not sent. */
+  readonly withheld: readonly string[];
+  /** Whether the first Ctrl-C cancels the run; else it leaves. Default: true. */
+  readonly mayCancel?: boolean;
+}
+
+/** The most that an ordinary exit code is; above, 128 + a signal. */
+const MAX_EXIT_CODE = 127;
+
+export async function followRun(options: FollowRunOptions): Promise<number> {
+  const { context, settings, run, output, interrupts, quiet } = options;
+  let { client } = options;
+  const missing = watchMissingEnvVars();
+  const progress = createProgress({ output, client: () => client, env: context.env });
+  progress.seen(run);
+
+  const cancel = () => {
+    output.say(`cancelling run ${run.number}; once more to leave at once`);
+    void requestCancel(() => client, run, interrupts.signal).catch((error: unknown) => {
+      if (!interrupts.signal.aborted) output.complain(`dbt-remote: ${error instanceof Error ? error.message : error}`);
+    });
+  };
+  interrupts.started(run, options.mayCancel === false ? undefined : cancel);
+
+  let followed: Followed;
+  try {
+    followed = await follow({
+      client,
+      runId: run.id,
+      reconnect: async () => {
+        client = await findServerAgain(context, settings, client);
+        return client;
+      },
+      sink: {
+        run: progress.seen,
+        bytes: async (channel, bytes) => {
+          progress.heard();
+          missing.watch(bytes);
+          if (channel === "out") await output.out.write(bytes);
+          else if (channel === "err" || !quiet) await output.err.write(bytes);
+        },
+        broken: (reason) => output.say(`connection lost (${reason}); trying again`),
+        mended: () => output.say("connected again"),
+      },
+      // Where dbt was killed, only the run's own end tells why.
+      leaveAt: ({ exitCode }) => exitCode <= MAX_EXIT_CODE && !settings.values.elementary,
+      giveUpAfterMs: settings.values.reconnectTimeout,
+      signal: interrupts.signal,
+    });
+  } finally {
+    progress.stop();
+  }
+  client = followed.client;
+  const code = codeOf(followed);
+  await takeHome({ ...options, client, run: followed.run ?? run, exitCode: code, finished: followed.finished });
+  sayWhy(options, followed, code, missing.missing());
+  return code;
+}
+
+function codeOf({ end, finished }: Followed): number {
+  if (end !== null) return exitCodeOf({ ...end, exitCode: finished?.exitCode ?? end.exitCode });
+  return finished?.exitCode ?? 2;
+}
+
+/** dbt explains its own failures; the rest is explained here. */
+function sayWhy(
+  { context, run, output, withheld }: FollowRunOptions,
+  { end }: Followed,
+  code: number,
+  missing: string[],
+) {
+  if (end !== null && end.status !== "success" && end.reason !== "dbt_failed") {
+    const why = end.message ?? end.reason?.replaceAll("_", " ") ?? "";
+    output.complain(`dbt-remote: run ${run.number} ${end.status}${why === "" ? "" : `: ${why}`}`);
+  }
+  if (code === 0) return;
+  for (const name of missing) {
+    if (context.env[name] === undefined) continue;
+    output.say(`${name} is set here: send it with ${withheld.includes(name) ? "--send-secret" : "--env"} ${name}`);
+  }
+}
+
+/** Asks until the server has heard it: a cancellation must survive a break. */
+async function requestCancel(client: () => Client, { id }: RunView, signal: AbortSignal): Promise<void> {
+  for (let tries = 0; !signal.aborted; tries += 1) {
+    try {
+      await client().cancel(id);
+      return;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      if (error.code === "run_finished") return;
+      if (error.code !== "server_unreachable" || tries >= 20) throw error;
+    }
+  }
+}

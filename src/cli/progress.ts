@@ -1,0 +1,109 @@
+/** What dbt-remote says of a run while it follows it: a few short lines, and a spinner on a terminal. */
+import path from "node:path";
+import type { Client } from "../api/client.ts";
+import type { RunView } from "../api/schemas.ts";
+import type { Env } from "./context.ts";
+import { cacheFolder } from "./folders.ts";
+import type { Output } from "./output.ts";
+import { readJsonObject, writePrivately } from "./private-files.ts";
+
+export interface Progress {
+  /** Takes a new view of the run. */
+  seen(run: RunView): void;
+  /** dbt or the job has printed something: no more waiting. */
+  heard(): void;
+  stop(): void;
+}
+
+const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+export interface ProgressOptions {
+  readonly output: Output;
+  readonly client: () => Client;
+  readonly env: Env;
+}
+
+export function createProgress({ output, client, env }: ProgressOptions): Progress {
+  let frame = 0;
+  let status = "";
+  let waitedFor: string | undefined;
+  const saidWarnings = new Set<string>();
+  let saidPlaces = false;
+  const timer = output.err.isTerminal
+    ? setInterval(() => {
+        frame += 1;
+        if (status !== "") output.status(`${FRAMES[frame % FRAMES.length]} ${status}`);
+      }, 120)
+    : undefined;
+  timer?.unref();
+
+  const sayWaiting = async (run: RunView, behindId: string) => {
+    const behind = await client()
+      .run(behindId)
+      .catch(() => undefined);
+    if (waitedFor !== behindId) return;
+    const whose =
+      behind === undefined
+        ? `run ${behindId}`
+        : `run ${behind.number} (${behind.command.join(" ")}) of ${behind.requester}`;
+    output.say(`run ${run.number} is waiting for ${whose} to end`);
+    status = `waiting for ${whose}`;
+  };
+
+  const sayPlaces = async (run: RunView) => {
+    if (run.profileFrom === "server") output.say("using the profile that lives on the server");
+    if (run.warehouseFile === null || run.profileFrom !== "client") return;
+    if (await isNew(env, `${run.workspace} ${run.warehouseFile}`)) {
+      output.say(`the profile's warehouse file is ${run.warehouseFile} on the server`);
+    }
+  };
+
+  return {
+    seen: (run) => {
+      if (!saidPlaces) {
+        saidPlaces = true;
+        void sayPlaces(run);
+      }
+      for (const warning of run.warnings) {
+        if (!saidWarnings.has(warning)) output.say(`warning: ${warning}`);
+        saidWarnings.add(warning);
+      }
+      const behind = run.status === "pending" ? (run.waitingFor ?? undefined) : undefined;
+      if (behind !== undefined && behind !== waitedFor) {
+        waitedFor = behind;
+        void sayWaiting(run, behind);
+      } else if (behind === undefined) {
+        waitedFor = undefined;
+        if (status !== "" || run.status === "pending") status = `run ${run.number} is starting`;
+      }
+    },
+    heard: () => {
+      status = "";
+      output.status("");
+      clearInterval(timer);
+    },
+    stop: () => {
+      clearInterval(timer);
+      output.status("");
+    },
+  };
+}
+
+/** Whether this has not been said to this user yet. */
+async function isNew(env: Env, what: string): Promise<boolean> {
+  const file = path.join(cacheFolder(env), "said.json");
+  const said = (await readJsonObject(file).catch(() => undefined)) ?? {};
+  if (said[what] === true) return false;
+  const kept = Object.entries(said).slice(-500);
+  await writePrivately(file, JSON.stringify(Object.fromEntries([...kept, [what, true]]))).catch(() => undefined);
+  return true;
+}
+
+/** The upload bar. */
+export function uploadStatus(sentBytes: number, totalBytes: number, columns: number): string {
+  const width = Math.max(10, Math.min(40, columns - 40));
+  const share = totalBytes === 0 ? 1 : sentBytes / totalBytes;
+  const filled = Math.round(share * width);
+  const size = (bytes: number) => `${(bytes / 1_000_000).toFixed(1)} MB`;
+  return `sending [${"#".repeat(filled)}${" ".repeat(width - filled)}] ${size(sentBytes)} of ${size(totalBytes)}`;
+}
