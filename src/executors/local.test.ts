@@ -17,7 +17,7 @@ async function createHarness(): Promise<ExecutorHarness & { readonly folder: str
       nodePath: process.execPath,
       jobPath: OBEDIENT_JOB,
       dataDir: folder,
-      env: { TEST_FOLDER: folder },
+      env: async () => ({ TEST_FOLDER: folder }),
     });
   return {
     folder,
@@ -85,7 +85,7 @@ test("a kill reaches what the job has started in other process groups", async ()
 
 test("a program that cannot be started is an error with its reason", async () => {
   const harness = await createHarness();
-  const options = { jobPath: OBEDIENT_JOB, env: {} };
+  const options = { jobPath: OBEDIENT_JOB, env: async () => ({}) };
   const noNode = createLocalExecutor({ ...options, nodePath: "/nowhere/node", dataDir: harness.folder });
   const noFolder = createLocalExecutor({ ...options, nodePath: process.execPath, dataDir: OBEDIENT_JOB });
   try {
@@ -104,7 +104,7 @@ test("what a job prints is kept", async () => {
     nodePath: process.execPath,
     jobPath: program,
     dataDir: harness.folder,
-    env: {},
+    env: async () => ({}),
   });
   try {
     const request = aRequest();

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AppError } from "../core/errors.ts";
-import type { Execution, ExecutionStatus, Executor, LaunchRequest } from "./port.ts";
+import type { Execution, ExecutionStatus, Executor } from "./port.ts";
 import { descendantsOf, outOfMemoryKills, processFacts } from "./processes.ts";
 
 export interface LocalExecutorOptions {
@@ -12,8 +12,8 @@ export interface LocalExecutorOptions {
   /** Path of the job's program. */
   readonly jobPath: string;
   readonly dataDir: string;
-  /** The whole environment of every job, beside `DBT_JOB_RUN_ID` and `DBT_JOB_ROOT`. */
-  readonly env: Readonly<Record<string, string>>;
+  /** The whole environment of a job, beside `DBT_JOB_RUN_ID` and `DBT_JOB_ROOT`; a rejection fails the launch. */
+  readonly env: () => Promise<Readonly<Record<string, string>>>;
 }
 
 type Gone = Extract<ExecutionStatus, { state: "gone" }>;
@@ -39,9 +39,10 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
     kind: "local",
 
     async launch(request) {
+      const env = { ...(await options.env()), DBT_JOB_RUN_ID: request.runId, DBT_JOB_ROOT: String(request.root) };
       const outPath = jobOutputPath(options.dataDir, request.runId);
       const killsBefore = outOfMemoryKills();
-      const child = startJob(options, request, outPath);
+      const child = startJob(options, env, outPath);
       // Read at once: as long as this process has not reaped it, even a job that ended already can be looked up.
       const startTime = child.pid === undefined ? undefined : (processFacts(child.pid)?.startTime ?? "ended");
       const execution: Execution = { kind: "local", id: `${child.pid}:${startTime}` };
@@ -95,7 +96,7 @@ export function jobOutputPath(dataDir: string, runId: string): string {
   return join(dataDir, "runs", runId, "job.out");
 }
 
-function startJob(options: LocalExecutorOptions, request: LaunchRequest, outPath: string): ChildProcess {
+function startJob(options: LocalExecutorOptions, env: Readonly<Record<string, string>>, outPath: string): ChildProcess {
   let output: number | undefined;
   try {
     mkdirSync(join(outPath, ".."), { recursive: true, mode: 0o700 });
@@ -104,7 +105,7 @@ function startJob(options: LocalExecutorOptions, request: LaunchRequest, outPath
       cwd: options.dataDir,
       detached: true,
       stdio: ["ignore", output, output],
-      env: { ...options.env, DBT_JOB_RUN_ID: request.runId, DBT_JOB_ROOT: String(request.root) },
+      env,
     });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -5,7 +5,8 @@ import { type OptionSpec, type OptionValues, option, parseOptions, splitFlags } 
 import { AppError } from "../core/errors.ts";
 import { isLoopbackHost } from "./loopback.ts";
 
-const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** A star at the end stands for any ending. */
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*\*?$/;
 
 /** Ways to tell who asks. The last two are known, and not available yet. */
 export const AUTH_KINDS = ["local", "none", "token", "oidc", "cloud-run-iam"] as const;

@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+/** dbt-server: the command line. Nothing that an older Node lacks is loaded before its version is known. */
+import { readFileSync } from "node:fs";
+import { availableParallelism, homedir } from "node:os";
+import { AppError } from "../core/errors.ts";
+import { checkNode } from "./node-version.ts";
+import { parseServerCommand, serverHelp } from "./options.ts";
+
+async function main(): Promise<void> {
+  checkNode(process.version);
+  const env = { ...process.env };
+  const home = env["HOME"] === undefined || env["HOME"] === "" ? homedir() : env["HOME"];
+  const around = { cwd: process.cwd(), home, cores: availableParallelism() };
+  const command = parseServerCommand(process.argv.slice(2), env, around);
+  switch (command.kind) {
+    case "help":
+      process.stdout.write(serverHelp());
+      return;
+    case "version":
+      process.stdout.write(`${version()}\n`);
+      return;
+    case "gc": {
+      const { collectGarbage } = await import("./collect-garbage.ts");
+      process.stdout.write(`${await collectGarbage(command.settings, command.dryRun)}\n`);
+      return;
+    }
+    case "serve": {
+      const { serve } = await import("./serve.ts");
+      await serve({ settings: command.settings, env, version: version(), ...around });
+      return;
+    }
+  }
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return String((JSON.parse(text) as { version?: unknown }).version);
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof AppError) {
+    process.stderr.write(`dbt-server: ${error.message}\n${error.hint === undefined ? "" : `${error.hint}\n`}`);
+    process.exit(error.exitCode);
+  }
+  console.error(error);
+  process.exit(2);
+});

@@ -1,0 +1,187 @@
+/**
+ * Ends what nobody else can end: runs whose job is gone, launches that came to nothing, cancelled runs that never began.
+ * A run whose job lives is only ever ended by force, after it was asked to end and given its time.
+ */
+import { open } from "node:fs/promises";
+import { ENVELOPE_LIFETIME_MS } from "../core/envelope.ts";
+import { isTerminal, type Run } from "../core/run.ts";
+import type { ExecutionStatus, Executor } from "../executors/port.ts";
+import type { Cancellation } from "../state/cancellations.ts";
+import type { Stores } from "../state/stores.ts";
+import type { Launches } from "./launches.ts";
+import type { Ending, RunEndings } from "./run-endings.ts";
+import { inTurns } from "./turns.ts";
+
+/** How long a job may take for each thing, in ms. */
+export interface Patience {
+  /** From its launch until it claims its run. */
+  readonly claimMs: number;
+  /** From a request to cancel until dbt has ended: longer than the job itself gives dbt. */
+  readonly cancelMs: number;
+  /** From a request to cancel until the job has shipped what dbt left. */
+  readonly shipMs: number;
+  /** Beyond the run's own time limit, until dbt has ended. */
+  readonly timeoutMs: number;
+  /** Without a heartbeat, until an executor that has no exit code is believed. */
+  readonly heartMs: number;
+}
+
+export const PATIENCE: Patience = {
+  claimMs: 30_000,
+  cancelMs: 60_000,
+  shipMs: 600_000,
+  timeoutMs: 60_000,
+  heartMs: 6_000,
+};
+
+export interface ReaperParams {
+  readonly stores: Stores;
+  readonly executor: Executor;
+  readonly launches: Launches;
+  readonly endings: RunEndings;
+  /** Where a job's own output lies, which says why it could not begin. */
+  readonly jobOutput: (runId: string) => string;
+  readonly now: () => number;
+  readonly onError: (error: unknown) => void;
+  readonly patience?: Partial<Patience>;
+}
+
+export interface Reaper {
+  /** Looks at every run that has not ended; resolves when that is done. Never rejects. */
+  reap(): Promise<void>;
+}
+
+type Gone = Extract<ExecutionStatus, { state: "gone" }>;
+
+export function createReaper(params: ReaperParams): Reaper {
+  const { stores, executor, launches, endings, now, onError } = params;
+  const { runs, cancellations, heartbeats, followers } = stores;
+  const patience = { ...PATIENCE, ...params.patience };
+  const startedAtMs = now();
+
+  async function pass(): Promise<void> {
+    for (const run of await runs.list({ statuses: ["pending", "running"] })) {
+      await (run.status === "pending" ? reapPending(run) : reapRunning(run)).catch(onError);
+    }
+  }
+
+  async function reapPending(run: Run): Promise<void> {
+    const cancellation = (await cancellations.get(run.id)) ?? (await cancelUnfollowed(run));
+    if (cancellation !== undefined) {
+      await endings.endPending(run, { status: "cancelled", message: cancelledBy(cancellation) });
+      return;
+    }
+    if (now() - Date.parse(run.createdAt) > ENVELOPE_LIFETIME_MS) {
+      const message = "It waited for so long that its profile and environment are no longer kept. Run it again.";
+      await endings.endPending(run, { status: "failed", reason: "envelope_expired", message });
+      return;
+    }
+    const launch = await launches.get(run.id);
+    if (launch === undefined) return;
+    const status = await executor.status(launch);
+    if (status.state === "gone") {
+      const said = await lastLine(params.jobOutput(run.id));
+      const message = `The job ended before it began the run${said === "" ? "" : `: ${said}`}`;
+      await endings.endPending(run, { status: "failed", reason: "launch_failed", message });
+    } else if (now() - launch.launchedAtMs > patience.claimMs) {
+      const message = `The job did not begin within ${patience.claimMs / 1000} s.`;
+      // First the run, so that the job finds nothing to claim should it begin now.
+      if (await endings.endPending(run, { status: "failed", reason: "launch_failed", message })) {
+        await executor.kill(launch);
+      }
+    }
+  }
+
+  /** A client that asked for it, and left while the run waited. */
+  async function cancelUnfollowed(run: Run): Promise<Cancellation | undefined> {
+    const limitMs = run.options.cancelOnDisconnectMs;
+    if (limitMs === null) return undefined;
+    const lastSeenAtMs = (await followers.lastSeenAtMs(run.id)) ?? 0;
+    // Nobody could follow while there was no server.
+    if (now() - Math.max(lastSeenAtMs, Date.parse(run.createdAt), startedAtMs) < limitMs) return undefined;
+    return cancellations.request(run.id, "dbt-server", `nobody followed the run for ${Math.round(limitMs / 1000)} s`);
+  }
+
+  async function reapRunning(run: Run): Promise<void> {
+    const launch = await launches.get(run.id);
+    const status = launch === undefined ? UNKNOWN : await executor.status(launch);
+    if (status.state === "gone") {
+      if (await isHeartBeating(run, status)) return;
+      // Read anew: the job may have written its end just before it went.
+      const last = await runs.get(run.id);
+      if (last !== undefined && !isTerminal(last.status)) await endings.endRunning(last, await endingOf(last, status));
+    } else if (launch !== undefined && (await isOverdue(run))) {
+      await executor.kill(launch);
+    }
+  }
+
+  /** Where the executor knows how the job ended, there is no doubt; else the heart has to have stopped too. */
+  async function isHeartBeating(run: Run, status: Gone): Promise<boolean> {
+    if (status.exitCode !== null || status.signal !== null) return false;
+    const beatAtMs = (await heartbeats.get(run.id))?.atMs ?? Date.parse(run.startedAt ?? run.createdAt);
+    return now() - beatAtMs < patience.heartMs;
+  }
+
+  async function isOverdue(run: Run): Promise<boolean> {
+    const sinceStartMs = now() - Date.parse(run.startedAt ?? run.createdAt);
+    const { timeoutMs } = run.options;
+    if (run.dbtFinished === null && timeoutMs !== null && sinceStartMs > timeoutMs + patience.timeoutMs) return true;
+    const cancellation = await cancellations.get(run.id);
+    if (cancellation === undefined) return false;
+    return now() - Date.parse(cancellation.at) > (run.dbtFinished === null ? patience.cancelMs : patience.shipMs);
+  }
+
+  async function endingOf(run: Run, { exitCode, signal, reason, outOfMemory }: Gone): Promise<Ending> {
+    const cancellation = await cancellations.get(run.id);
+    if (cancellation !== undefined) return { status: "cancelled", message: cancelledBy(cancellation) };
+    if (outOfMemory) {
+      return { status: "failed", reason: "out_of_memory", message: "The job was ended because memory ran out." };
+    }
+    const { timeoutMs } = run.options;
+    const ranMs = now() - Date.parse(run.startedAt ?? run.createdAt);
+    if (timeoutMs !== null && ranMs > timeoutMs) {
+      return { status: "failed", reason: "timed_out", message: `Stopped after ${timeoutMs / 1000} s (--timeout).` };
+    }
+    if (signal !== null || exitCode !== null) {
+      const how = signal === null ? `ended with exit code ${exitCode}` : `was killed (${signal})`;
+      const why = reason === null ? "" : `: ${reason}`;
+      return { status: "failed", reason: "job_failed", message: `The job ${how} before the run had ended${why}.` };
+    }
+    const message = "The job is gone, and nobody saw it end: the machine or the server went down.";
+    return { status: "failed", reason: "lost", message };
+  }
+
+  return { reap: inTurns(() => pass().catch(onError)) };
+}
+
+const UNKNOWN: Gone = { state: "gone", exitCode: null, signal: null, reason: null, outOfMemory: false };
+
+function cancelledBy({ by, reason }: Cancellation): string {
+  return `Cancelled by ${by}${reason === null ? "" : `: ${reason}`}.`.replace(/\.\.$/, ".");
+}
+
+const TAIL_BYTES = 4096;
+
+/** The last line that is not empty, as far as people can read it. */
+async function lastLine(path: string): Promise<string> {
+  try {
+    const file = await open(path, "r");
+    try {
+      const { size } = await file.stat();
+      const buffer = Buffer.alloc(Math.min(size, TAIL_BYTES));
+      await file.read(buffer, 0, buffer.length, size - buffer.length);
+      const lines = buffer
+        .toString("utf8")
+        .split("\n")
+        .filter((line) => line.trim() !== "");
+      return (lines.at(-1) ?? "")
+        .replace(/[^\P{C}\t]/gu, "")
+        .slice(0, 500)
+        .trim();
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,65 @@
+/** What the profile in use says about a run: its target, its adapter, and the warehouse file that runs take turns for. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parse } from "yaml";
+import type { DbtArgv } from "../../core/dbt-argv.ts";
+import { warehouseFile } from "../../core/dbt-connection.ts";
+import { profileChoice, profileInUse } from "../../core/dbt-profile.ts";
+import type { Envelope } from "../../core/envelope.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Run } from "../../core/run.ts";
+
+export interface RunProfile extends Pick<Run, "profileFrom" | "target" | "warehouseFile"> {
+  /** `type` of the connection, where it is written plainly. */
+  readonly adapter: string | null;
+}
+
+export interface RunProfileParams {
+  readonly parsed: DbtArgv;
+  readonly envelope: Envelope;
+  /** Text of the server's own profiles.yml, which goes before the client's. */
+  readonly serverProfiles: string | null;
+  /** Text of dbt_project.yml; null where there is none. */
+  readonly project: string | null;
+  /** Values of the server's own that dbt may see. */
+  readonly serverEnv: Readonly<Record<string, string | undefined>>;
+}
+
+/** Whatever can't be told from here is left to dbt, which says it better. */
+export function readRunProfile({ parsed, envelope, serverProfiles, project, serverEnv }: RunProfileParams): RunProfile {
+  const text = serverProfiles ?? envelope.profiles;
+  const profileFrom = serverProfiles !== null ? "server" : envelope.profiles !== null ? "client" : "none";
+  const env = { ...envelope.dotenv, ...serverEnv, ...envelope.env };
+  const choice = profileChoice(parsed, env);
+  const unknown: RunProfile = { profileFrom, target: choice.target ?? null, warehouseFile: null, adapter: null };
+  if (text === null) return unknown;
+  const found = profileInUse({ project: yaml(project ?? ""), profiles: yaml(text), choice, env });
+  const target = found.targetName ?? null;
+  if (found.problem !== null) return { ...unknown, target };
+  const { type } = found.output;
+  const adapter = typeof type === "string" && /^[a-z][a-z0-9_]*$/.test(type) ? type : null;
+  return { profileFrom, target, warehouseFile: warehouseFile(found.output, env), adapter };
+}
+
+/** Text of the server's own profiles.yml; null where profiles come from clients. */
+export async function readServerProfiles(profilesDir: string | undefined): Promise<string | null> {
+  if (profilesDir === undefined) return null;
+  const path = join(profilesDir, "profiles.yml");
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new AppError("bad_profile", `The server's ${path} can't be read.`, {
+      hint: "Put a profiles.yml there, or start dbt-server with another --profiles-dir, or with none",
+      cause,
+    });
+  }
+}
+
+/** Broken YAML, or a bomb of aliases, says nothing here. */
+function yaml(text: string): unknown {
+  try {
+    return parse(text, { maxAliasCount: 1000, logLevel: "silent" });
+  } catch {
+    return undefined;
+  }
+}

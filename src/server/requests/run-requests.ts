@@ -1,0 +1,185 @@
+/** From a request to a run: checked, adapted, and stored with all that it needs before it is acknowledged. */
+import { createHash } from "node:crypto";
+import type { RunRequest } from "../../api/schemas.ts";
+import { type DbtArgv, parseDbtArgv } from "../../core/dbt-argv.ts";
+import type { Envelope } from "../../core/envelope.ts";
+import { AppError } from "../../core/errors.ts";
+import { accessOf, type Requester, type Run, type RunOptions } from "../../core/run.ts";
+import type { JsonObject, State } from "../../state/port.ts";
+import type { NewRun } from "../../state/runs.ts";
+import type { Stores } from "../../state/stores.ts";
+import { workspaceKey } from "../workspace-key.ts";
+import { readEnvelope } from "./envelope.ts";
+import { readProjectTree } from "./project-tree.ts";
+import { checkArgumentPaths, checkVariablePaths, pointAtProfiles } from "./run-paths.ts";
+import { readRunProfile, readServerProfiles } from "./run-profile.ts";
+import { resolveStateRuns } from "./state-sources.ts";
+
+/** The dbt that runs will use, as far as a request depends on it. */
+export interface RequiredEngine {
+  requireAdapter(type: string): void;
+}
+
+export interface RunRequestsParams {
+  readonly state: State;
+  readonly stores: Stores;
+  /** Resolves once it is known; rejects with `dbt_not_found`. */
+  readonly engine: () => Promise<RequiredEngine>;
+  /** Folder of the server's own profiles.yml. */
+  readonly profilesDir: string | undefined;
+  /** Values of the server's own environment that dbt may see. */
+  readonly serverEnv: Readonly<Record<string, string | undefined>>;
+  /** No run may take longer. */
+  readonly runTimeoutMs: number | null;
+  readonly newId: () => string;
+  /** Id of the run that a new one would have to wait for. */
+  readonly wouldWaitFor: (run: Pick<Run, "workspace" | "access" | "warehouseFile">) => Promise<string | undefined>;
+  /** Launches what can be launched. */
+  readonly dispatch: () => Promise<void>;
+}
+
+export interface PostedRun {
+  readonly request: RunRequest;
+  readonly requester: Requester;
+  readonly idempotencyKey: string | undefined;
+}
+
+export interface CreatedRun {
+  readonly run: Run;
+  /** False where the idempotency key stood for a run that was there already. */
+  readonly created: boolean;
+}
+
+export type CreateRun = (posted: PostedRun) => Promise<CreatedRun>;
+
+/** These are about the machine that they are typed on. */
+const LOCAL_VERBS: ReadonlySet<string> = new Set(["init", "docs serve"]);
+/** These work without the adapter, or say themselves what is wrong with it. */
+const WITHOUT_ADAPTER: ReadonlySet<string> = new Set(["", "deps", "clean", "debug"]);
+
+export function createRunRequests(params: RunRequestsParams): CreateRun {
+  const { state, stores } = params;
+
+  return async ({ request, requester, idempotencyKey }) => {
+    const engine = await params.engine();
+    const parsed = readArgv(request);
+    const tree = await readProjectTree({ request, contents: state.contents, snapshots: stores.snapshots });
+    const envelope = readEnvelope(request.envelope, tree.profiles);
+    checkArgumentPaths(parsed);
+    checkVariablePaths(envelope.env);
+    const serverProfiles = await readServerProfiles(params.profilesDir);
+    const { serverEnv } = params;
+    const profile = readRunProfile({ parsed, envelope, serverProfiles, project: tree.project, serverEnv });
+    if (profile.adapter !== null && !WITHOUT_ADAPTER.has(parsed.verb)) engine.requireAdapter(profile.adapter);
+    const workspace = workspaceKey(requester.id, request.workspace ?? {});
+    const { target, warehouseFile, profileFrom } = profile;
+    const requesterId = requester.id;
+    const pointed = profileFrom === "none" ? parsed : parseDbtArgv(pointAtProfiles(parsed));
+    const resolved = await resolveStateRuns({ parsed: pointed, stores, requesterId, workspace, target });
+    const run: NewRun = {
+      id: params.newId(),
+      command: request.command,
+      args: resolved.args,
+      verb: parsed.verb,
+      access: accessOf(parsed.verb),
+      requester,
+      workspace,
+      workspaceName: request.workspace?.name ?? null,
+      snapshotId: tree.snapshotId,
+      projectDir: tree.projectDir,
+      mode: tree.mode,
+      inputs: request.inputs ?? [],
+      stateSources: resolved.stateSources,
+      warehouseFile,
+      profileFrom,
+      target,
+      options: readOptions(request.options, params.runTimeoutMs),
+      envNames: [...new Set([...Object.keys(envelope.env), ...Object.keys(envelope.dotenv)])].sort(),
+    };
+    const key =
+      idempotencyKey === undefined ? undefined : { key: idempotencyKey, fingerprint: fingerprintOf(run, parsed) };
+    const isRepeated = key !== undefined && (await stores.runs.findByKey(requesterId, key.key)) !== undefined;
+    if (request.noWait === true && !isRepeated) await refuseToWait(run);
+    return store(run, serverProfiles === null ? envelope : { ...envelope, profiles: null }, key);
+  };
+
+  async function refuseToWait(run: NewRun): Promise<void> {
+    const behind = await params.wouldWaitFor(run);
+    if (behind === undefined) return;
+    const other = await stores.runs.get(behind);
+    const what =
+      other === undefined ? "another run" : `run ${other.number} (dbt ${other.command.join(" ").slice(0, 100)})`;
+    throw new AppError("workspace_busy", `It would have to wait for ${what}.`, {
+      hint: `Leave out --no-wait, or follow the other: dbt-remote attach ${behind}`,
+      details: { runId: behind },
+    });
+  }
+
+  /** The envelope first: whoever sees the run may launch it. */
+  async function store(
+    run: NewRun,
+    envelope: Envelope,
+    key: Parameters<typeof stores.runs.create>[1],
+  ): Promise<CreatedRun> {
+    await state.envelopes.put(run.id, asJson(envelope));
+    const creation = await stores.runs.create(run, key);
+    if (creation.kind !== "created" || creation.run.id !== run.id) await state.envelopes.discard(run.id);
+    if (creation.kind === "conflict") {
+      throw new AppError("idempotency_conflict", "The idempotency key stands for a run with another request.", {
+        hint: "Use another Idempotency-Key for another request",
+        details: { runId: creation.runId },
+      });
+    }
+    // It completes a post that was cut off, and has that one's id.
+    if (creation.kind === "created" && creation.run.id !== run.id) {
+      await state.envelopes.put(creation.run.id, asJson(envelope));
+    }
+    await params.dispatch();
+    return { run: await stores.runs.require(creation.run.id), created: creation.kind === "created" };
+  }
+}
+
+function readArgv({ command, args }: RunRequest): DbtArgv {
+  for (const argument of [...command, ...(args ?? [])]) {
+    if (argument.includes("\0"))
+      throw new AppError("bad_argument", "An argument holds a NUL, which no program can get.");
+  }
+  const parsed = parseDbtArgv(args ?? command);
+  const typed = parseDbtArgv(command);
+  if (typed.verb !== parsed.verb) {
+    throw new AppError("bad_request", `"args" (${parsed.verb}) is not the "command" (${typed.verb}).`);
+  }
+  if (LOCAL_VERBS.has(parsed.verb)) {
+    throw new AppError("bad_argument", `dbt ${parsed.verb} is about your own machine.`, {
+      hint: `Run it there: dbt ${parsed.verb}`,
+    });
+  }
+  return parsed;
+}
+
+function readOptions(given: RunRequest["options"], runTimeoutMs: number | null): RunOptions {
+  const limits = [given?.timeoutMs ?? null, runTimeoutMs].filter((each) => each !== null);
+  return {
+    timeoutMs: limits.length === 0 ? null : Math.min(...limits),
+    cancelOnDisconnectMs: given?.cancelOnDisconnectMs ?? null,
+    elementary: given?.elementary ?? false,
+    jobProfile: given?.jobProfile ?? null,
+  };
+}
+
+/** All that makes two posts the same request; values of the environment are none of it, they may be refreshed tokens. */
+function fingerprintOf(run: NewRun, parsed: DbtArgv): string {
+  const { command, snapshotId, projectDir, workspace, options, inputs, mode } = run;
+  const parts = { command, args: parsed.argv, snapshotId, projectDir, workspace, options, inputs, mode };
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+function asJson({ profiles, env, dotenv, secretNames, files }: Envelope): JsonObject {
+  return {
+    profiles,
+    env,
+    dotenv,
+    secretNames,
+    files: files.map(({ name, contentBase64 }) => ({ name, contentBase64 })),
+  };
+}

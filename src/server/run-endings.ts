@@ -1,0 +1,77 @@
+/** How the server ends a run whose job cannot: because it never began, or because it is gone. */
+import { createHash } from "node:crypto";
+import type { FailureReason, Run } from "../core/run.ts";
+import type { LogName, LogSeal, State } from "../state/port.ts";
+import type { RunPatch } from "../state/runs.ts";
+import type { Stores } from "../state/stores.ts";
+import type { Launches } from "./launches.ts";
+
+export type Ending =
+  | { readonly status: "cancelled"; readonly message: string }
+  | { readonly status: "failed"; readonly reason: FailureReason; readonly message: string };
+
+export interface RunEndings {
+  /** Ends a run that no job has claimed; false where a job was faster. */
+  endPending(run: Run, ending: Ending): Promise<boolean>;
+  /** Ends a run whose job is gone for certain. What dbt itself achieved before stays true. */
+  endRunning(run: Run, ending: Ending): Promise<void>;
+}
+
+const EMPTY_LOG: LogSeal = { finalOffset: 0, sha256: createHash("sha256").digest("hex") };
+
+export function createRunEndings(state: State, stores: Stores, launches: Launches): RunEndings {
+  const { runs, leases } = stores;
+
+  async function tidy({ id, workspace }: Run): Promise<void> {
+    await leases.release({ workspace, root: 1, runId: id });
+    await leases.release({ workspace, root: 2, runId: id });
+    await state.envelopes.discard(id);
+    await launches.forget(id);
+  }
+
+  /** Says to readers that nothing more will come; nothing is added to what the job has shipped. */
+  async function seal(runId: string, name: LogName): Promise<LogSeal> {
+    const found = (await state.logs.read(runId, name, 0, 1)).seal;
+    if (found !== null) return found;
+    const writer = await state.logs.openWriter(runId, name);
+    try {
+      return await writer.seal();
+    } finally {
+      await writer.close();
+    }
+  }
+
+  return {
+    async endPending(run, ending) {
+      const log = { logSize: EMPTY_LOG.finalOffset, logSha256: EMPTY_LOG.sha256 };
+      const patch: RunPatch = { ...log, message: ending.message, ...reasonOf(ending) };
+      const { moved } = await runs.transition(run.id, ending.status, patch);
+      if (moved) await tidy(run);
+      return moved;
+    },
+
+    async endRunning(run, ending) {
+      const { finalOffset, sha256 } = await seal(run.id, "log");
+      await seal(run.id, "events");
+      const log = { logSize: finalOffset, logSha256: sha256 };
+      const { dbtFinished } = run;
+      if (dbtFinished === null) {
+        await runs.transition(run.id, ending.status, { ...log, message: ending.message, ...reasonOf(ending) });
+      } else {
+        const { exitCode } = dbtFinished;
+        const warnings = [...run.warnings, `dbt had ended, but not the work after it: ${ending.message}`];
+        const patch: RunPatch = { ...log, exitCode, warnings };
+        if (ending.status === "cancelled")
+          await runs.transition(run.id, "cancelled", { ...patch, message: ending.message });
+        else if (exitCode === 0) await runs.transition(run.id, "success", patch);
+        else
+          await runs.transition(run.id, "failed", { ...patch, reason: exitCode > 128 ? "dbt_killed" : "dbt_failed" });
+      }
+      await tidy(run);
+    },
+  };
+}
+
+function reasonOf(ending: Ending): RunPatch {
+  return ending.status === "failed" ? { reason: ending.reason } : {};
+}

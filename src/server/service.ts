@@ -1,0 +1,205 @@
+/** The server's parts wired together over a State and an executor, apart from process, ports and folders. */
+import { randomUUID } from "node:crypto";
+import type { ServerAnswer } from "../api/schemas.ts";
+import { AppError } from "../core/errors.ts";
+import { isTerminal, type Run } from "../core/run.ts";
+import type { Executor } from "../executors/port.ts";
+import { CANCELLATIONS } from "../state/cancellations.ts";
+import type { State } from "../state/port.ts";
+import type { Stores } from "../state/stores.ts";
+import { createApp } from "./app.ts";
+import type { Auth } from "./auth.ts";
+import { createDispatcher } from "./dispatcher.ts";
+import { createLaunches } from "./launches.ts";
+import { createLogHub, type FollowedRuns } from "./log/hub.ts";
+import type { ServerSettings } from "./options.ts";
+import { createReaper, type Patience } from "./reaper.ts";
+import { createRunRequests } from "./requests/run-requests.ts";
+import type { App } from "./routes/context.ts";
+import { createRunEndings } from "./run-endings.ts";
+import { createRunViews } from "./run-views.ts";
+
+/** The dbt that runs will use. */
+export interface ServerEngine {
+  readonly version: string;
+  readonly adapters: readonly string[];
+  requireAdapter(type: string): void;
+  /** What `dbt --version` prints; takes seconds. */
+  versionText(): Promise<string>;
+}
+
+export interface ServiceParams {
+  readonly state: State;
+  readonly stores: Stores;
+  readonly executor: Executor;
+  readonly auth: Auth;
+  readonly settings: Pick<ServerSettings, "state" | "maxRuns" | "runTimeoutMs" | "streamTimeoutMs" | "profilesDir">;
+  readonly version: string;
+  /** The port that the server listens on, known once it does. */
+  readonly port: () => number;
+  /** Rejects with `dbt_not_found`; looks again when asked again. */
+  readonly engine: () => Promise<ServerEngine>;
+  /** Values of the server's own environment that dbt may see. */
+  readonly serverEnv: Readonly<Record<string, string | undefined>>;
+  /** Where a job's own output lies. */
+  readonly jobOutput: (runId: string) => string;
+  readonly warehousePath: (run: Run) => string | null;
+  readonly now: () => number;
+  /** Told of what was not expected, and of which request it was. */
+  readonly onError: (error: unknown, requestId?: string) => void;
+  readonly patience?: Partial<Patience>;
+}
+
+export interface Service {
+  readonly app: App;
+  /** Takes up what a former server left, and goes on watching. */
+  start(): Promise<void>;
+  /** Ends streams for their readers to resume, and launches nothing more. Jobs go on. */
+  stop(): Promise<void>;
+}
+
+const TICK_MS = 1000;
+const SEEN_EVERY_MS = 2000;
+
+export async function createService(params: ServiceParams): Promise<Service> {
+  const { state, stores, executor, settings, now } = params;
+  const { runs, cancellations, followers } = stores;
+  const onError = (error: unknown): void => params.onError(error);
+  let draining = false;
+
+  const launches = createLaunches({
+    records: state.records,
+    executions: stores.executions,
+    serverId: randomUUID(),
+    now,
+  });
+  const endings = createRunEndings(state, stores, launches);
+  const dispatcher = createDispatcher({ stores, executor, launches, endings, maxRuns: settings.maxRuns, onError });
+  const reaper = createReaper({
+    ...{ stores, executor, launches, endings, now, onError },
+    jobOutput: params.jobOutput,
+    patience: params.patience ?? {},
+  });
+  const view = createRunViews({
+    cancellations,
+    waitingFor: dispatcher.waitingFor,
+    warehousePath: params.warehousePath,
+  });
+  const followedRuns: FollowedRuns = {
+    get: runs.get,
+    view,
+    watch(runId, onChange) {
+      const stops = [
+        runs.watch(runId, onChange),
+        cancellations.watch(runId, onChange),
+        dispatcher.watchWaiting(runId, onChange),
+      ];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+    followed: rememberFollowers(followers.seen, now, onError),
+  };
+  const hub = createLogHub({
+    logs: state.logs,
+    runs: followedRuns,
+    streamTimeoutMs: settings.streamTimeoutMs,
+    onError,
+  });
+
+  const createRun = createRunRequests({
+    ...{ state, stores },
+    engine: async () => {
+      if (draining)
+        throw new AppError("server_draining", "The server is going down.", { hint: "Try again in a moment" });
+      return params.engine();
+    },
+    profilesDir: settings.profilesDir,
+    serverEnv: params.serverEnv,
+    runTimeoutMs: settings.runTimeoutMs,
+    newId: randomUUID,
+    wouldWaitFor: dispatcher.wouldWaitFor,
+    dispatch: dispatcher.dispatch,
+  });
+
+  const app = await createApp({
+    ...{ auth: params.auth, version: params.version, port: params.port },
+    ...{ state, stores, hub, followedRuns, view, createRun },
+    describe: describeWith(params),
+    async cancel(run, by, reason) {
+      await cancellations.request(run.id, by.label, reason);
+      // A run that has not begun has no job to obey.
+      await reaper.reap();
+      await dispatcher.dispatch();
+    },
+    onError: params.onError,
+  });
+
+  const look = async (): Promise<void> => {
+    await reaper.reap();
+    await dispatcher.dispatch();
+  };
+  const stops: (() => void)[] = [];
+
+  return {
+    app,
+    async start() {
+      executor.onExit(() => void look());
+      stops.push(runs.watchAll(() => void look()));
+      stops.push(state.records.watchAll(CANCELLATIONS, () => void look()));
+      const tick = setInterval(() => void look(), TICK_MS);
+      stops.push(() => clearInterval(tick));
+      await look();
+    },
+    async stop() {
+      draining = true;
+      for (const stop of stops.splice(0)) stop();
+      hub.close();
+      await app.close();
+      await dispatcher.close();
+      await reaper.reap();
+      await executor.close();
+    },
+  };
+}
+
+/** Writes down that somebody follows a run, where that matters, and not too often. */
+function rememberFollowers(
+  seen: (runId: string) => Promise<void>,
+  now: () => number,
+  onError: (error: unknown) => void,
+): (run: Run) => void {
+  const lastMs = new Map<string, number>();
+  return (run) => {
+    if (run.options.cancelOnDisconnectMs === null || isTerminal(run.status)) {
+      lastMs.delete(run.id);
+      return;
+    }
+    if (now() - (lastMs.get(run.id) ?? 0) < SEEN_EVERY_MS) return;
+    lastMs.set(run.id, now());
+    seen(run.id).catch(onError);
+  };
+}
+
+/** Asks dbt for its own words only where somebody wants them, and once. */
+function describeWith(params: ServiceParams): (withVersionText: boolean) => Promise<ServerAnswer> {
+  const { settings, auth, executor, version } = params;
+  const texts = new WeakMap<ServerEngine, Promise<string | null>>();
+  const textOf = (engine: ServerEngine): Promise<string | null> => {
+    const found = texts.get(engine) ?? engine.versionText().catch(() => null);
+    texts.set(engine, found);
+    return found;
+  };
+  return async (withVersionText) => {
+    const engine = await params.engine().catch(() => undefined);
+    const dbt = engine && {
+      version: engine.version,
+      adapters: [...engine.adapters],
+      versionText: withVersionText ? await textOf(engine) : null,
+    };
+    return {
+      ...{ version, state: settings.state, executor: executor.kind, auth: auth.kind, dbt: dbt ?? null },
+      profiles: settings.profilesDir === undefined ? "client" : "server",
+    };
+  };
+}
