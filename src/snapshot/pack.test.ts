@@ -249,7 +249,7 @@ test("limits hold: files, bytes, bytes of one file, and bombs that hide outside 
   await assert.rejects(unpack(bytes, { ...LIMITS, maxBytes: 1000 }), { code: "too_large" });
   await assert.rejects(unpack(bytes, { ...LIMITS, maxEntryBytes: 999 }), { code: "too_large" });
   const small = { maxEntries: 10, maxBytes: 1000, maxEntryBytes: 1000 };
-  const zeros = gzipSync(Buffer.alloc(200_000_000));
+  const zeros = gzipSync(Buffer.alloc(50_000_000));
   await assert.rejects(unpack(zeros, small), { code: "too_large" });
   const comment = await archive([{ name: "a", pax: { comment: "x".repeat(3_000_000) } }, "1"]);
   await assert.rejects(unpack(comment, small), { code: "too_large" });
@@ -280,7 +280,7 @@ test("random bytes are refused or read, but nothing else", async () => {
         assert.ok(error instanceof AppError && error.status < 500, String(error));
       });
     }),
-    { numRuns: 200 },
+    { numRuns: 100 },
   );
 });
 

@@ -60,11 +60,9 @@ async function* packMembers(inputs: Inputs, index: PackIndexEntry[], level: numb
   for await (const input of inputs) {
     const { path, mode, size } = checkPath(input);
     const link = await linkOf(input);
-    const head = gzipSync(
+    const head = gzipMember(
       Buffer.concat([padding, tarHeader({ path, mode, size, mtimeMs: input.mtimeMs ?? 0, link })]),
-      {
-        level: 1,
-      },
+      1,
     );
     offset += head.length;
     yield head;
@@ -82,7 +80,13 @@ async function* packMembers(inputs: Inputs, index: PackIndexEntry[], level: numb
     index.push({ path, mode, size, sha256: hash.digest("hex"), offset: start, length: offset - start });
     padding = tarPadding(size);
   }
-  yield gzipSync(Buffer.concat([padding, TAR_END]), { level: 1 });
+  yield gzipMember(Buffer.concat([padding, TAR_END]), 1);
+}
+
+/** A small member needs no big window, and making one takes longer than the compression. */
+function gzipMember(content: Uint8Array, level: number): Buffer {
+  const small = content.length <= 4096 ? { windowBits: 12, memLevel: 5, chunkSize: 2048 } : {};
+  return gzipSync(content, { level, ...small });
 }
 
 async function* compress(
@@ -92,7 +96,7 @@ async function* compress(
 ): AsyncGenerator<Buffer> {
   if (size <= SMALL_FILE_BYTES && content instanceof Uint8Array) {
     for await (const _ of chunks);
-    yield gzipSync(content, { level });
+    yield gzipMember(content, level);
     return;
   }
   // An error of the source destroys the gzip stream with it, and so reaches whoever reads.
@@ -150,12 +154,25 @@ export function contentPack(
     }
     yield TAR_END;
   }
-  return pipeline(
-    Readable.from(tarBytes(), { objectMode: false }),
-    createGzip({ level: options.level ?? 6 }),
-    () => {},
-  );
+  return pipeline(Readable.from(inBatches(tarBytes())), createGzip({ level: options.level ?? 6 }), () => {});
 }
+
+/** Joins small pieces: each one given to zlib is a trip to another thread. */
+async function* inBatches(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let batch: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    batch.push(chunk);
+    size += chunk.length;
+    if (size < BATCH_BYTES) continue;
+    yield Buffer.concat(batch);
+    batch = [];
+    size = 0;
+  }
+  if (size > 0) yield Buffer.concat(batch);
+}
+
+const BATCH_BYTES = 128 * 1024;
 
 /** Files up to this size travel in packs, bigger ones in parts of their own. */
 const PACKED_FILE_BYTES = 8 * 1024 * 1024;

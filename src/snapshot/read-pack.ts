@@ -62,10 +62,23 @@ export async function* readPack(source: Readable, limits: PackLimits): AsyncGene
         continue;
       }
       tree(item.path);
-      const content = Readable.from(readContent(entry, state), { objectMode: false });
-      yield { ...item, content, bytes: async () => Buffer.concat(await content.toArray()) };
-      if (!content.readableDidRead) entry.resume();
-      else if (!content.readableEnded) await finished(content.resume());
+      const reading: { content?: Readable; isRead?: boolean } = {};
+      yield {
+        ...item,
+        get content() {
+          reading.content ??= Readable.from(readContent(entry, state), { objectMode: false });
+          return reading.content;
+        },
+        async bytes() {
+          const chunks: Buffer[] = [];
+          for await (const chunk of reading.content ?? readContent(entry, state)) chunks.push(chunk as Buffer);
+          reading.isRead = true;
+          return Buffer.concat(chunks);
+        },
+      };
+      const { content, isRead } = reading;
+      if (content === undefined) entry.resume();
+      else if (!isRead && !content.readableEnded) await finished(content.resume());
     }
     if (!state.isComplete) throw new Error("it was not read to its end");
   } catch (cause) {

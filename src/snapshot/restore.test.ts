@@ -151,7 +151,7 @@ test("any tree can be brought to any other; what did not change keeps its mtime,
         newest = Math.max(newest, ...[...after].filter(([name]) => !tree[name]?.startsWith("→")).map(([, ms]) => ms));
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   );
 });
 

@@ -127,6 +127,6 @@ test("a project that is taken, sent and restored is the same project, then the n
       }
       rmSync(base, { recursive: true });
     }),
-    { numRuns: 60 },
+    { numRuns: 25 },
   );
 });
