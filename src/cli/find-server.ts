@@ -38,15 +38,10 @@ const said: Finder = async ({ env }, { values, origins, projectFile }) => {
   if (url === undefined) return undefined;
   if (!isLoopbackUrl(url)) return { url, token };
   const { port } = new URL(url);
+  const isProjects = origins.serverUrl === "project";
   const registered = (await registeredServers(env)).find((server) => String(server.port) === port);
   // An unproved server of this machine gets a token only where the user, not a project's file, named it.
-  if (registered !== undefined && token === undefined) {
-    if (await isAlive(env, registered)) return { url, token: registered.token };
-    throw new AppError("server_unreachable", `The dbt-server at ${url} does not answer.`, {
-      hint: `Start it: dbt-server --port ${port}`,
-    });
-  }
-  if (registered === undefined && origins.serverUrl === "project") {
+  if (registered === undefined && isProjects) {
     throw new AppError(
       "server_untrusted",
       `${projectFile.path} says server_url: ${url}, where no server of yours runs.`,
@@ -55,7 +50,11 @@ const said: Finder = async ({ env }, { values, origins, projectFile }) => {
       },
     );
   }
-  return { url, token };
+  if (registered === undefined || (token !== undefined && !isProjects)) return { url, token };
+  if (await isAlive(env, registered)) return { url, token: registered.token };
+  throw new AppError("server_unreachable", `The dbt-server at ${url} does not answer.`, {
+    hint: `Start it: dbt-server --port ${port}`,
+  });
 };
 
 const onThisMachine: Finder = async ({ env }) => {
@@ -95,7 +94,9 @@ export async function findServer(context: CliContext, settings: Settings): Promi
 export async function findServerAgain(context: CliContext, settings: Settings, former: Client): Promise<Client> {
   const { env } = context;
   const servers = await registeredServers(env);
-  const atOldPlace = servers.find(({ url }) => url === former.baseUrl);
+  const atOldPlace = isLoopbackUrl(former.baseUrl)
+    ? servers.find(({ port }) => String(port) === new URL(former.baseUrl).port)
+    : undefined;
   if (settings.values.serverUrl !== undefined || atOldPlace !== undefined) {
     if (atOldPlace === undefined || settings.values.token !== undefined) return former;
     return (await isAlive(env, atOldPlace)) ? clientFor(env, { url: former.baseUrl, token: atOldPlace.token }) : former;

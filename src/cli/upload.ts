@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import type { Client } from "../api/client.ts";
 import { pause } from "../api/http.ts";
-import type { RunAnswer, RunRequest, SnapshotAnswer } from "../api/schemas.ts";
+import type { RunAnswer, RunRequest, SnapshotAnswer, SnapshotRequest } from "../api/schemas.ts";
 import { AppError } from "../core/errors.ts";
 import { diffEntries, type SnapshotEntry, toRow } from "../snapshot/entry.ts";
 import { contentPack, planPacks } from "../snapshot/pack.ts";
@@ -41,14 +41,12 @@ const MAX_PART_FAILURES = 8;
 
 /** Resolves to the server's answer once it has the run. */
 export async function postRun(options: PostOptions): Promise<RunAnswer> {
-  const { client, request, idempotencyKey, snapshot, signal } = options;
+  const { client, request, idempotencyKey, signal } = options;
   for (let posts = 1; ; posts += 1) {
     signal.throwIfAborted();
     options.posting();
     try {
-      const answer = await client.postRun(request, idempotencyKey, { signal });
-      snapshot.cache?.rememberSnapshot(client.baseUrl, snapshot);
-      return answer;
+      return await client.postRun(request, idempotencyKey, { signal });
     } catch (error) {
       if (!(error instanceof AppError) || posts >= MAX_POSTS) throw error;
       options.refused();
@@ -67,17 +65,23 @@ function missingOf({ details }: AppError): string[] {
   return Array.isArray(missing) ? missing.filter((hash): hash is string => typeof hash === "string") : [];
 }
 
+/** As a difference to what this server was sent last, where it still has that. */
 async function putSnapshot({ client, snapshot, signal }: PostOptions): Promise<SnapshotAnswer> {
-  const { id, entries } = snapshot;
-  const base = snapshot.cache?.lastSnapshot(client.baseUrl);
+  const { id, entries, cache } = snapshot;
+  const put = async (request: SnapshotRequest) => {
+    const answer = await client.putSnapshot(id, request, { signal });
+    cache?.rememberSnapshot(client.baseUrl, snapshot);
+    return answer;
+  };
+  const base = cache?.lastSnapshot(client.baseUrl);
   const whole = { put: entries.map(toRow) };
-  if (base === undefined || base.id === id) return client.putSnapshot(id, whole, { signal });
-  const { remove, put } = diffEntries(base.entries, entries);
+  if (base === undefined || base.id === id) return put(whole);
+  const delta = diffEntries(base.entries, entries);
   try {
-    return await client.putSnapshot(id, { base: base.id, remove, put: put.map(toRow) }, { signal });
+    return await put({ base: base.id, remove: delta.remove, put: delta.put.map(toRow) });
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "snapshot_base_unknown") throw error;
-    return client.putSnapshot(id, whole, { signal });
+    return put(whole);
   }
 }
 

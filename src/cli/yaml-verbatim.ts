@@ -23,8 +23,9 @@ export function verbatimTree(document: Document): unknown {
     if (nodes > MAX_NODES) throw new Error("its anchors expand to too much");
     if (isAlias(node)) return convert(node.resolve(document));
     if (isScalar(node)) {
-      const isPlain = (node.type === "PLAIN" || node.type === undefined) && !/\n/.test(node.source ?? "");
-      return isPlain ? new Plain(node.source || "null") : textOf(node.value);
+      const isText = node.tag === "tag:yaml.org,2002:str";
+      const isPlain = !isText && (node.type === "PLAIN" || node.type === undefined) && !/\n/.test(node.source ?? "");
+      return isPlain ? new Plain(node.source || "null") : textOf(isText ? (node.source ?? node.value) : node.value);
     }
     if (isSeq(node)) return node.items.map(convert);
     return isMap(node) ? mapping(node.items) : null;
