@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { after, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type DbtEvent, readEvents } from "./events.ts";
 import { dbtEnvironment } from "./job-environment.ts";
@@ -141,19 +142,26 @@ for (const { args, code, models } of CASES) {
   });
 }
 
-const SLOW = "select sum(a.range * b.range) as it from range(10000000) a, range(1000000) b";
+const SLOW =
+  "{{ config(materialized='table') }} " +
+  "select sum(a.range * b.range) as it from range(10000000) a, range(1000000) b";
 
-/** Starts a run and waits until dbt is at the slow model. */
+/** Starts a run and waits until the warehouse is at the slow query: dbt can't cancel one that has yet to begin. */
 async function startSlow(cwd: string): Promise<{ dbt: DbtProcess; started: Promise<unknown> }> {
+  const log = join(cwd, "logs", "dbt.log");
+  await rm(log, { force: true });
   const dbt = await engine.start({ args: ["run", "-s", "slow"], cwd, env });
-  const started = new Promise((done) => {
-    let text = "";
-    dbt.stdout.on("data", (chunk: Buffer) => {
-      text += chunk;
-      if (text.includes("START")) done(text);
-    });
-  });
+  dbt.stdout.resume();
   dbt.stderr.resume();
+  const started = (async () => {
+    const deadline = performance.now() + 60_000;
+    while (!/create\s+table/.test(await readFile(log, "utf8").catch(() => ""))) {
+      assert.ok(performance.now() < deadline, "dbt did not come to its query");
+      await setTimeout(50);
+    }
+    // dbt logs the query just before it sends it.
+    await setTimeout(500);
+  })();
   return { dbt, started };
 }
 
@@ -183,7 +191,7 @@ test("SIGINT while dbt is still being imported ends it by the signal, without a 
   const dbt = await engine.start({ args: ["--version"], cwd: await project(), env });
   const done = collect(dbt);
   // The driver's module is read within a few ms; dbt's import takes seconds. Before Python has its handler the signal kills too.
-  await new Promise((tick) => setTimeout(tick, 300));
+  await setTimeout(300);
   assert.equal(dbt.signal("SIGINT"), true);
   const outcome = await done;
   assert.deepEqual([outcome.code, outcome.signal], [null, "SIGINT"]);

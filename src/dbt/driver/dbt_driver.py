@@ -137,6 +137,8 @@ def invoke(invocation: Invocation) -> int:
     except SystemExit as stop:
         return exit_code(stop)
     finally:
+        # dbt has ended, and its exit code stands: a late Ctrl-C must not turn it into a death by signal.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if events is not None:
             events.close()
 
