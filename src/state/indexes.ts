@@ -20,3 +20,14 @@ export const RECORD_INDEXES: readonly RecordIndex[] = [
   index("run-numbers", "number"),
   index("idempotency", "expiresAtMs"),
 ];
+
+/** The index that serves a query best: ordered as it, with as many of its equalities as there are. */
+export function indexFor(collection: string, where: readonly string[], orderBy: string): RecordIndex | undefined {
+  const serving = RECORD_INDEXES.filter(
+    (candidate) =>
+      candidate.collection === collection &&
+      candidate.fields.at(-1) === orderBy &&
+      candidate.fields.slice(0, -1).every((field) => where.includes(field)),
+  );
+  return serving.sort((a, b) => b.fields.length - a.fields.length)[0];
+}

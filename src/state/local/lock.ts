@@ -1,9 +1,10 @@
 /** One server per data folder. Jobs share the folder with their server and take no lock. */
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AppError } from "../../core/errors.ts";
 import { stateError } from "./errors.ts";
+import { makeFolder } from "./stager.ts";
 
 export interface DataDirLock {
   /** Tells those who are refused where the holder listens. */
@@ -46,7 +47,7 @@ export function lockDataDir(dataDir: string, pid: number): DataDirLock {
 function open(dataDir: string, path: string, holderPath: string): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir);
     closeSync(openSync(path, "a", 0o600));
     db = new DatabaseSync(path, { timeout: 0 });
     db.exec("BEGIN EXCLUSIVE");

@@ -1,7 +1,6 @@
 /** State on one machine: an SQLite file and folders of files. */
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, constants, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { AppError } from "../../core/errors.ts";
 import type { State } from "../port.ts";
 import { createBlobs } from "./blobs.ts";
 import { createChanges } from "./changes.ts";
@@ -11,7 +10,7 @@ import { createEnvelopes } from "./envelopes.ts";
 import { stateError } from "./errors.ts";
 import { createLogs } from "./logs.ts";
 import { createRecords } from "./records.ts";
-import { createStager } from "./stager.ts";
+import { createStager, makeFolder } from "./stager.ts";
 
 export interface LocalStateParams {
   /** Made if absent, readable by its owner only. Any number of processes may have it open. */
@@ -24,10 +23,12 @@ export interface LocalStateParams {
 export async function openLocalState({ dataDir, now }: LocalStateParams): Promise<State> {
   const database = join(dataDir, "state.db");
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    makeFolder(dataDir);
+    // Fails where it is a file.
+    readdirSync(dataDir);
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw folderError(dataDir, error);
+    throw stateError(error, "opening it", dataDir);
   }
   try {
     const db = openDatabase(database);
@@ -53,14 +54,4 @@ export async function openLocalState({ dataDir, now }: LocalStateParams): Promis
   } catch (error) {
     throw stateError(error, "opening the state", database);
   }
-}
-
-function folderError(dataDir: string, error: unknown): AppError {
-  const translated = stateError(error, "opening it", dataDir);
-  if (translated.code !== "state_unavailable") return translated;
-  // Whatever is wrong, it is about this folder: EEXIST is a file in its place.
-  return new AppError("data_folder", `The data folder ${dataDir} can't be used: ${translated.message}`, {
-    hint: "Make it a folder that you may write to, or name another one with --data-dir.",
-    cause: error,
-  });
 }

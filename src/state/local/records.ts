@@ -1,11 +1,12 @@
 /** Records as JSON documents in SQLite. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { AppError } from "../../core/errors.ts";
+import { indexFor } from "../indexes.ts";
 import { checkCollection, checkKey } from "../names.ts";
 import type { RecordQuery, RecordStore, StoredRecord } from "../port.ts";
 import type { Changes } from "./changes.ts";
 import { atEdge, corrupt } from "./errors.ts";
-import { collectionSql, fieldSql } from "./schema.ts";
+import { collectionSql, fieldSql, indexName } from "./schema.ts";
 
 /** Firestore's limit, less what it counts for names. */
 const MAX_RECORD_BYTES = 1_000_000;
@@ -144,7 +145,11 @@ export function listSql(collection: string, query: RecordQuery): { sql: string; 
   const direction = descending ? "DESC" : "ASC";
   const orders = query.orderBy === undefined ? [`key ${direction}`] : [`${order} ${direction}`, `key ${direction}`];
   values.push(query.limit ?? -1);
-  const sql = `SELECT key, version, data FROM records WHERE ${conditions.join(" AND ")} ORDER BY ${orders.join(", ")} LIMIT ?`;
+  const fields = Object.keys(query.where ?? {});
+  const index = query.orderBy === undefined ? undefined : indexFor(collection, fields, query.orderBy);
+  // Said, for SQLite would take the primary key and sort all of the collection.
+  const by = index === undefined ? "" : ` INDEXED BY "${indexName(index)}"`;
+  const sql = `SELECT key, version, data FROM records${by} WHERE ${conditions.join(" AND ")} ORDER BY ${orders.join(", ")} LIMIT ?`;
   return { sql, values };
 }
 

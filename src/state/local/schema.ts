@@ -30,7 +30,7 @@ export function collectionSql(collection: string): string {
   return `collection = '${checkCollection(collection)}'`;
 }
 
-const indexName = (index: RecordIndex): string => `${index.collection}:${index.fields.join(",")}`;
+export const indexName = (index: RecordIndex): string => `${index.collection}:${index.fields.join(",")}`;
 
 function indexSql(index: RecordIndex): string {
   const fields = index.fields.map(fieldSql).join(", ");

@@ -96,8 +96,15 @@ export async function placeOver(staged: string, path: string): Promise<void> {
   syncFolder(dirname(path));
 }
 
+/** Makes a folder and its parents. By hand, for `mkdir` of Node never returns from a place like /proc. */
 export function makeFolder(folder: string): void {
-  if (!existsSync(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (existsSync(folder)) return;
+  if (dirname(folder) !== folder) makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (!hasCode(error, "EEXIST")) throw error;
+  }
 }
 
 /** Makes new names in a folder survive a power cut. */
