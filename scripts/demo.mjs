@@ -84,9 +84,9 @@ async function startServer(env, dataDir) {
  * @param {readonly string[]} args
  */
 async function dbtRemote(env, args) {
-  console.error(`\n$ dbt-remote ${args.join(" ")}`);
+  console.error(`\n${relative(root, example)}$ dbt-remote ${args.join(" ")}`);
   const started = performance.now();
-  const code = await run(node, [cli, ...args], { cwd: root, env });
+  const code = await run(node, [cli, ...args], { cwd: example, env });
   if (code !== 0) throw new ScriptError(`\`dbt-remote ${args.join(" ")}\` ended with ${code}`);
   say(`done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
@@ -108,16 +108,14 @@ main(import.meta.url, async () => {
     server = await startServer(home, temp);
     say(`dbt-server answers at ${server.url}`);
     const env = { ...home, DBT_SERVER_URL: server.url };
-    const project = ["--project-dir", relative(root, example)];
     say("4/6 The example, built on the server; what follows is dbt's own output, as it appears");
-    await dbtRemote(env, ["build", ...project]);
+    await dbtRemote(env, ["build"]);
     say("5/6 A second command: the server knows the project now, so only the question travels");
-    const shown = ["show", "--select", "airport_punctuality", "--limit", "5", ...project];
-    await dbtRemote(env, shown);
+    await dbtRemote(env, ["show", "--select", "airport_punctuality", "--limit", "5"]);
     say("6/6 What is left: the runs, and the artifacts of the build");
-    await dbtRemote(env, ["runs", ...project]);
+    await dbtRemote(env, ["runs"]);
     const output = join(temp, "artifacts");
-    await dbtRemote(env, ["artifacts", "1", "--output", output, ...project]);
+    await dbtRemote(env, ["artifacts", "1", "--output", output]);
     for (const file of [join(example, "target", "manifest.json"), join(example, "target", "run_results.json")]) {
       if (!existsSync(file)) throw new ScriptError(`${file} did not come back`);
     }
