@@ -2,8 +2,9 @@
  * The wire contract of `/api/v1/`: one schema per request and answer. The server validates with them and makes its
  * OpenAPI description of them; the client imports only their types.
  */
-import { type Static, type TObject, type TProperties, Type } from "typebox";
+import type { Static, TObject, TProperties } from "typebox";
 import { FAILURE_REASONS, RUN_STATUSES } from "../core/run.ts";
+import { Type } from "./schema-builder.ts";
 
 const strict = { additionalProperties: false } as const;
 const object = <P extends TProperties>(properties: P, description?: string): TObject<P> =>

@@ -1,7 +1,6 @@
 /** What the profile in use says about a run: its target, its adapter, and the warehouse file that runs take turns for. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parse } from "yaml";
 import type { DbtArgv } from "../../core/dbt-argv.ts";
 import { warehouseFile } from "../../core/dbt-connection.ts";
 import { profileChoice, profileInUse } from "../../core/dbt-profile.ts";
@@ -26,14 +25,20 @@ export interface RunProfileParams {
 }
 
 /** Whatever can't be told from here is left to dbt, which says it better. */
-export function readRunProfile({ parsed, envelope, serverProfiles, project, serverEnv }: RunProfileParams): RunProfile {
+export async function readRunProfile({
+  parsed,
+  envelope,
+  serverProfiles,
+  project,
+  serverEnv,
+}: RunProfileParams): Promise<RunProfile> {
   const text = serverProfiles ?? envelope.profiles;
   const profileFrom = serverProfiles !== null ? "server" : envelope.profiles !== null ? "client" : "none";
   const env = { ...envelope.dotenv, ...serverEnv, ...envelope.env };
   const choice = profileChoice(parsed, env);
   const unknown: RunProfile = { profileFrom, target: choice.target ?? null, warehouseFile: null, adapter: null };
   if (text === null) return unknown;
-  const found = profileInUse({ project: yaml(project ?? ""), profiles: yaml(text), choice, env });
+  const found = profileInUse({ project: await yaml(project ?? ""), profiles: await yaml(text), choice, env });
   const target = found.targetName ?? null;
   if (found.problem !== null) return { ...unknown, target };
   const { type } = found.output;
@@ -55,10 +60,13 @@ export async function readServerProfiles(profilesDir: string | undefined): Promi
   }
 }
 
-/** Broken YAML, or a bomb of aliases, says nothing here. */
-function yaml(text: string): unknown {
+/** As dbt's own parser reads it. Broken YAML, or a bomb of aliases, says nothing here. */
+async function yaml(text: string): Promise<unknown> {
+  // Loaded when the first run is posted: the start does not wait for it.
+  const { parseDocument } = await import("yaml");
   try {
-    return parse(text, { maxAliasCount: 1000, logLevel: "silent" });
+    const document = parseDocument(text, { version: "1.1", merge: true, uniqueKeys: false, logLevel: "silent" });
+    return document.toJS({ maxAliasCount: 1000 });
   } catch {
     return undefined;
   }

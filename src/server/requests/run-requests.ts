@@ -69,7 +69,7 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
     checkVariablePaths(envelope.env);
     const serverProfiles = await readServerProfiles(params.profilesDir);
     const { serverEnv } = params;
-    const profile = readRunProfile({ parsed, envelope, serverProfiles, project: tree.project, serverEnv });
+    const profile = await readRunProfile({ parsed, envelope, serverProfiles, project: tree.project, serverEnv });
     if (profile.adapter !== null && !WITHOUT_ADAPTER.has(parsed.verb)) engine.requireAdapter(profile.adapter);
     const workspace = workspaceKey(requester.id, request.workspace ?? {});
     const { target, warehouseFile, profileFrom } = profile;

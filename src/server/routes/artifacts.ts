@@ -1,6 +1,7 @@
 /** What a run has written: one file, or all together. */
-import { Type } from "typebox";
+
 import { paths } from "../../api/paths.ts";
+import { Type } from "../../api/schema-builder.ts";
 import { ArtifactList } from "../../api/schemas.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Run } from "../../core/run.ts";

@@ -1,6 +1,7 @@
 /** Routes that are open to everyone: what is here, and the proof that it is the server which registered here. */
-import { Type } from "typebox";
+
 import { paths } from "../../api/paths.ts";
+import { Type } from "../../api/schema-builder.ts";
 import { ServerProof } from "../../api/schemas.ts";
 import { AppError } from "../../core/errors.ts";
 import type { App, AppContext } from "./context.ts";

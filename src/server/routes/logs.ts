@@ -1,8 +1,8 @@
 /** A run's log and its events, from any offset: as a stream of events, as JSON, or as plain bytes. */
 import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { Type } from "typebox";
 import { paths } from "../../api/paths.ts";
+import { Type } from "../../api/schema-builder.ts";
 import { LogAnswer, LogQuery } from "../../api/schemas.ts";
 import { AppError } from "../../core/errors.ts";
 import { isTerminal, type Run } from "../../core/run.ts";

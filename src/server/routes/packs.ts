@@ -1,6 +1,7 @@
 /** Contents of files: many small ones in a pack, a large one in parts. */
-import { Type } from "typebox";
+
 import { paths } from "../../api/paths.ts";
+import { Type } from "../../api/schema-builder.ts";
 import { PackAnswer, UploadAnswer } from "../../api/schemas.ts";
 import { AppError } from "../../core/errors.ts";
 import { readPack } from "../../snapshot/read-pack.ts";

@@ -1,7 +1,7 @@
 /** Runs as requests name them. */
 
 import type { FastifyRequest } from "fastify";
-import { Type } from "typebox";
+import { Type } from "../../api/schema-builder.ts";
 import type { Run } from "../../core/run.ts";
 import { workspaceKey } from "../workspace-key.ts";
 import { type AppContext, requesterOf } from "./context.ts";

@@ -1,6 +1,7 @@
 /** What the server is. */
-import { Type } from "typebox";
+
 import { paths } from "../../api/paths.ts";
+import { Type } from "../../api/schema-builder.ts";
 import { ServerAnswer } from "../../api/schemas.ts";
 import type { App, AppContext } from "./context.ts";
 

@@ -1,6 +1,7 @@
 /** Snapshots: the list of a project's files. Their contents come as packs or in parts. */
-import { Type } from "typebox";
+
 import { paths } from "../../api/paths.ts";
+import { Type } from "../../api/schema-builder.ts";
 import { SnapshotAnswer, SnapshotRequest } from "../../api/schemas.ts";
 import { AppError } from "../../core/errors.ts";
 import { applyDelta, parseEntries } from "../../snapshot/entry-rules.ts";
