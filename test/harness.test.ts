@@ -38,7 +38,8 @@ test("whatever a test process started is gone when it ends, sessions of their ow
   const script = `
     import { spawn } from "node:child_process";
     import { writeFileSync } from "node:fs";
-    import { start, tempRoot, node } from ${JSON.stringify(join(root, "test/harness.ts"))};
+    import { start, node } from ${JSON.stringify(join(root, "test/harness.ts"))};
+    import { tempRoot } from ${JSON.stringify(join(root, "test/folders.ts"))};
     const child = start(node, ["-e", "require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { detached: true, stdio: 'ignore' }); setInterval(() => {}, 1000)"], { cwd: tempRoot });
     writeFileSync(${JSON.stringify(mark)}, tempRoot);
     setTimeout(() => process.exit(0), 1000);

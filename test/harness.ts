@@ -17,9 +17,9 @@ import {
   venv,
 } from "./programs.ts";
 
-export { copyProject, root, tempFolder, tempRoot } from "./folders.ts";
+export { copyProject, root, tempFolder } from "./folders.ts";
 export { masked } from "./masked.ts";
-export { leftovers, machineNode, node, type Program, program, python, type Result, start, until } from "./programs.ts";
+export { leftovers, machineNode, node, type Program, program, type Result, start, until } from "./programs.ts";
 
 /** A port that was free a moment ago. */
 export async function freePort(): Promise<number> {
