@@ -1,6 +1,6 @@
 /**
  * The queries that records are read by, in one place: SQLite makes an index of each, Firestore a composite index. A query
- * with several equalities is served by merging those that share their last field.
+ * with several equalities is served by merging those that share their last field, which is read in descending order.
  */
 export interface RecordIndex {
   readonly collection: string;

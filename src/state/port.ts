@@ -8,7 +8,10 @@ import type { Readable } from "node:stream";
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = { readonly [key: string]: Json };
 
-/** A record with the version that `replace` and `remove` compare. Versions are opaque and never reused for a key. */
+/**
+ * A record with the version that `replace` and `remove` compare. Versions are opaque and never reused for a key; only what
+ * the same State gave is a version.
+ */
 export interface StoredRecord<T> {
   readonly key: string;
   readonly data: T;
@@ -20,6 +23,7 @@ export interface RecordQuery {
   readonly where?: Readonly<Record<string, string | number | boolean | null>>;
   /** A field, `a.b` too; records that lack it are left out. Default: the key, which also breaks ties. */
   readonly orderBy?: string;
+  /** Of `orderBy`; keys alone are read in ascending order only (`bad_argument` otherwise), as Firestore does. */
   readonly direction?: "ascending" | "descending";
   /** Exclusive: continue behind a record with this value of `orderBy`. */
   readonly after?: string | number;

@@ -36,9 +36,10 @@ export interface SnapshotStore {
   load(id: string): Promise<StoredEntry[]>;
   /**
    * Keeps a tree whose entries were checked and sorted. Throws `blob_corrupt` where they don't make this id. Resolves to
-   * the contents that still have to be sent.
+   * the contents that still have to be sent. `base` is a known snapshot that it was made of: then only what differs
+   * is looked after. Throws `snapshot_base_unknown` where it is not known.
    */
-  put(id: string, entries: readonly StoredEntry[]): Promise<string[]>;
+  put(id: string, entries: readonly StoredEntry[], base?: string): Promise<string[]>;
   /** Says that a run needs it, so that `gc` spares it; to be called before that run is made. Throws `snapshot_unknown`. */
   use(id: string): Promise<void>;
   /** Hashes of the contents that it lacks. Throws `snapshot_unknown`. */
@@ -83,12 +84,25 @@ export function createSnapshotStore({ state, now, snapshotId }: SnapshotStorePar
     if (found === undefined) throw unknown(id);
   }
 
+  /** The hashes that nothing keeps but this snapshot: those of a base that was used just now are safe. */
+  async function newTo(base: string | undefined, hashes: readonly string[]): Promise<readonly string[]> {
+    if (base === undefined) return hashes;
+    try {
+      await use(base);
+      const kept = new Set(hashesOf(await load(base)));
+      return hashes.filter((sha256) => !kept.has(sha256));
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === "snapshot_unknown")) throw error;
+      throw new AppError("snapshot_base_unknown", error.message, { hint: "Send the snapshot whole.", cause: error });
+    }
+  }
+
   const hashesOf = (entries: readonly StoredEntry[]): string[] => [...new Set(entries.map(({ sha256 }) => sha256))];
 
   return {
     known: async (id) => (await records.get<SnapshotRecord>(SNAPSHOTS, id)) !== undefined,
     load,
-    async put(id, entries) {
+    async put(id, entries, base) {
       const found = snapshotId(entries);
       if (found !== id) {
         throw new AppError("blob_corrupt", `The files sent make snapshot ${found}, not ${id.slice(0, 100)}.`, {
@@ -106,7 +120,7 @@ export function createSnapshotStore({ state, now, snapshotId }: SnapshotStorePar
       const record: SnapshotRecord = { id, count: entries.length, bytes, createdAtMs: now(), lastUsedAtMs: now() };
       if ((await records.create(SNAPSHOTS, id, record)) === undefined) await use(id);
       const hashes = hashesOf(entries);
-      await contents.touch(hashes);
+      await contents.touch(await newTo(base, hashes));
       return contents.missing(hashes);
     },
     use,

@@ -36,7 +36,11 @@ export function recordsContract(harnessOf: HarnessOf): void {
       assert.equal(await records().get(c, "k"), undefined);
       assert.deepEqual(await records().list(c), []);
       assert.equal(await records().remove(c, "k"), false);
-      assert.equal(await records().replace(c, "k", {}, "1"), undefined);
+      const made = await records().create(c, "k", {});
+      assert.ok(made);
+      await records().remove(c, "k");
+      assert.equal(await records().replace(c, "k", {}, made.version), undefined);
+      assert.equal(await records().remove(c, "k", made.version), false);
     });
 
     test("replace compares the version", async () => {
@@ -121,11 +125,7 @@ export function recordsContract(harnessOf: HarnessOf): void {
       for (const key of ["b", "a", "a-1", "a.1", "B", "10", "9", "~"]) await records().create(c, key, {});
       const keys = (await records().list(c)).map(({ key }) => key);
       assert.deepEqual(keys, ["10", "9", "B", "a", "a-1", "a.1", "b", "~"]);
-      const down = await records().list(c, { direction: "descending", limit: 2 });
-      assert.deepEqual(
-        down.map(({ key }) => key),
-        ["~", "b"],
-      );
+      await assert.rejects(records().list(c, { direction: "descending" }), codeIs("bad_argument"));
       const behind = await records().list(c, { after: "a", limit: 2 });
       assert.deepEqual(
         behind.map(({ key }) => key),
@@ -208,9 +208,10 @@ export function recordsContract(harnessOf: HarnessOf): void {
         await writer.remove(c, "k");
         await until("removal", () => calls >= 1);
         stop();
+        calls = 0;
         await writer.put(c, "k", { at: 3 });
         await pause(50);
-        assert.ok(calls <= 3, `${calls} calls`);
+        assert.equal(calls, 0);
         await writer.remove(c, "k");
       }
     });

@@ -368,6 +368,21 @@ export function storesContract(harnessOf: HarnessOf): void {
       await snapshots.use(id);
     });
 
+    test("made of a base that is known, or refused", async () => {
+      const { snapshots } = stores();
+      const files = [newFile(), newFile()] as const;
+      const base = [entryOf("a.sql", files[0])];
+      const entries = [...base, entryOf("b.sql", files[1])];
+      await assert.rejects(
+        snapshots.put(snapshotId(entries), entries, snapshotId(base)),
+        codeIs("snapshot_base_unknown"),
+      );
+      await snapshots.put(snapshotId(base), base);
+      const missing = await snapshots.put(snapshotId(entries), entries, snapshotId(base));
+      assert.deepEqual(missing, [files[0].sha256, files[1].sha256]);
+      assert.deepEqual(await snapshots.load(snapshotId(entries)), entries);
+    });
+
     test("an id that the entries don't make is refused", async () => {
       const entries = [entryOf("a.sql", newFile())];
       const id = snapshotId([]);

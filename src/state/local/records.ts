@@ -137,13 +137,15 @@ export function listSql(collection: string, query: RecordQuery): { sql: string; 
   }
   const order = query.orderBy === undefined ? "key" : fieldSql(query.orderBy);
   const descending = query.direction === "descending";
+  if (descending && query.orderBy === undefined)
+    throw new AppError("bad_argument", "Keys are listed in ascending order.");
   if (query.orderBy !== undefined) conditions.push(`${typeSql(query.orderBy)} IS NOT NULL`);
   if (query.after !== undefined) {
     conditions.push(`${order} ${descending ? "<" : ">"} ?`);
     values.push(query.after);
   }
   const direction = descending ? "DESC" : "ASC";
-  const orders = query.orderBy === undefined ? [`key ${direction}`] : [`${order} ${direction}`, `key ${direction}`];
+  const orders = query.orderBy === undefined ? ["key"] : [`${order} ${direction}`, `key ${direction}`];
   values.push(query.limit ?? -1);
   const fields = Object.keys(query.where ?? {});
   const index = query.orderBy === undefined ? undefined : indexFor(collection, fields, query.orderBy);
