@@ -1,6 +1,7 @@
 /** What tests of the job drive: State in a data folder, runs posted into it as a server does, and the job's real program. */
+import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -166,10 +167,13 @@ export async function makeProject(
   return folder;
 }
 
-/** Files below a folder that hold a text, whatever they are. */
+/**
+ * Files below a folder that hold a text, whatever they are. Read by another process: to close a database file that
+ * this one has open would drop its locks.
+ */
 export function filesHolding(folder: string, text: string): string[] {
-  const found = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((item) => item.isFile());
-  return found.map((item) => join(item.parentPath, item.name)).filter((file) => readFileSync(file).includes(text));
+  const { stdout } = spawnSync("grep", ["-rlaF", "-e", text, folder], { encoding: "utf8" });
+  return stdout.split("\n").filter((line) => line !== "");
 }
 
 async function read(content: Buffer | Readable): Promise<Buffer> {

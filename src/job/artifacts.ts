@@ -51,15 +51,14 @@ export async function storeArtifacts(params: ArtifactsParams): Promise<StoredArt
   const { runId, folders, places, before, secrets, succeeded, artifacts } = params;
   const warnings: string[] = [];
   const kept = await cleanedFiles(params, warnings);
-  const inputs = new Map<string, PackInput>();
+  const inputs: Inputs = new Map();
   for (const path of kept) add(inputs, folders, path);
   await addLog(inputs, folders, places.logDir, secrets);
   if (places.installsPackages && succeeded) await addPackages(inputs, params);
-  const files = [...inputs.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
-  if (files.length === 0) return { count: 0, warnings };
+  if (inputs.size === 0) return { count: 0, warnings };
   const manifest = join(places.targetDir, "manifest.json");
   const wroteManifest = changedFiles(before, listFiles([manifest])).length > 0;
-  const { stream, index } = packStream(files, { level: LEVEL });
+  const { stream, index } = packStream(opened(inputs), { level: LEVEL });
   await artifacts.putPack({
     runId,
     name: TARGET_PACK,
@@ -67,7 +66,7 @@ export async function storeArtifacts(params: ArtifactsParams): Promise<StoredArt
     index,
     manifestPath: wroteManifest ? (toWire(manifest, folders) ?? null) : null,
   });
-  return { count: files.length, warnings };
+  return { count: inputs.size, warnings };
 }
 
 /** The changed files without a secret in them; what can't be freed of one is removed, also from the workspace. */
@@ -93,36 +92,42 @@ async function cleanedFiles(params: ArtifactsParams, warnings: string[]): Promis
   return kept;
 }
 
-function add(inputs: Map<string, PackInput>, folders: RunFolders, path: string): void {
-  const wire = toWire(path, folders);
-  if (wire === undefined || !isInside(wire)) return;
-  const { size, mode, mtimeMs } = statSync(path);
-  const content = size <= SMALL_FILE_BYTES ? readFileSync(path) : createReadStreamLater(path);
-  inputs.set(wire, { path: wire, mode: (mode & 0o100) === 0 ? "100644" : "100755", size, mtimeMs, content });
+/** By path on the wire; each is opened when its turn has come, since all at once could be too much. */
+type Inputs = Map<string, () => PackInput>;
+
+function* opened(inputs: Inputs): Generator<PackInput> {
+  for (const path of [...inputs.keys()].sort()) {
+    const open = inputs.get(path);
+    if (open !== undefined) yield open();
+  }
 }
 
-/** Opened when its turn has come: thousands of files at once would be too many. */
-async function* createReadStreamLater(...paths: string[]): AsyncGenerator<Buffer> {
+function add(inputs: Inputs, folders: RunFolders, path: string): void {
+  const wire = toWire(path, folders);
+  if (wire === undefined || !isInside(wire)) return;
+  inputs.set(wire, () => {
+    const { size, mode, mtimeMs } = statSync(path);
+    const content = size <= SMALL_FILE_BYTES ? readFileSync(path) : read([path]);
+    return { path: wire, mode: (mode & 0o100) === 0 ? "100644" : "100755", size, mtimeMs, content };
+  });
+}
+
+async function* read(paths: readonly string[]): AsyncGenerator<Buffer> {
   for (const path of paths) yield* createReadStream(path, { highWaterMark: SMALL_FILE_BYTES }) as AsyncIterable<Buffer>;
 }
 
 /** One dbt.log, whole, also where dbt has begun a new one in between. */
-async function addLog(
-  inputs: Map<string, PackInput>,
-  folders: RunFolders,
-  logDir: string,
-  secrets: readonly string[],
-): Promise<void> {
+async function addLog(inputs: Inputs, folders: RunFolders, logDir: string, secrets: readonly string[]): Promise<void> {
   const wire = toWire(join(logDir, "dbt.log"), folders);
   const files = logFiles(logDir);
   if (wire === undefined || files.length === 0) return;
   for (const file of files) await cleanFile(file, secrets);
   const size = files.reduce((sum, file) => sum + statSync(file).size, 0);
-  inputs.set(wire, { path: wire, mode: "100644", size, mtimeMs: Date.now(), content: createReadStreamLater(...files) });
+  inputs.set(wire, () => ({ path: wire, mode: "100644", size, mtimeMs: Date.now(), content: read(files) }));
 }
 
 /** All of the packages folder: the client replaces its own as a whole. */
-async function addPackages(inputs: Map<string, PackInput>, params: ArtifactsParams): Promise<void> {
+async function addPackages(inputs: Inputs, params: ArtifactsParams): Promise<void> {
   const { folders, places, secrets } = params;
   const visit = async (path: string): Promise<void> => {
     const stats = lstatSync(path, { throwIfNoEntry: false });
@@ -135,10 +140,10 @@ async function addPackages(inputs: Map<string, PackInput>, params: ArtifactsPara
 }
 
 /** dbt links a local package by its absolute path, which means nothing elsewhere; no link in a pack may lead out of it. */
-function addLink(inputs: Map<string, PackInput>, { folders }: ArtifactsParams, path: string): void {
+function addLink(inputs: Inputs, { folders }: ArtifactsParams, path: string): void {
   const wire = toWire(path, folders);
   const target = resolve(dirname(path), readlinkSync(path));
   if (wire === undefined || !target.startsWith(`${folders.project}/`)) return;
   const content = Buffer.from(relative(dirname(path), target));
-  inputs.set(wire, { path: wire, mode: "120000", size: content.length, content });
+  inputs.set(wire, () => ({ path: wire, mode: "120000", size: content.length, content }));
 }

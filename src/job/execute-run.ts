@@ -1,5 +1,5 @@
 /** One run from claim to end. Whatever happens on the way, the run comes to a terminal status and its log to an end. */
-import { AppError } from "../core/errors.ts";
+import type { AppError } from "../core/errors.ts";
 import type { Run } from "../core/run.ts";
 import { createScrubber } from "../core/scrub.ts";
 import type { DbtEngine } from "../dbt/port.ts";
@@ -9,6 +9,7 @@ import type { Stores } from "../state/stores.ts";
 import { claimRun } from "./claim.ts";
 import { explain } from "./explain.ts";
 import { startHeart } from "./heart.ts";
+import { insist } from "./insist.ts";
 import { createJobLog, type JobLog } from "./job-log.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Logs, performRun } from "./perform-run.ts";
@@ -32,6 +33,19 @@ export interface JobContext {
   readonly stop: StopSwitch;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** What comes behind dbt's own work, such as a report; a failure of it is a warning on the run. */
+  readonly afterDbt?: (finished: AfterDbt) => Promise<void>;
+}
+
+export interface AfterDbt {
+  readonly run: Run;
+  /** Absolute; dbt's folder. */
+  readonly project: string;
+  /** dbt's environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly outcome: Outcome;
+  /** A line of the job's own. */
+  readonly say: (text: string) => void;
 }
 
 /** `not-ours`: the run was another job's, or had ended. */
@@ -65,6 +79,9 @@ export async function executeRun(context: JobContext): Promise<JobResult> {
   }
 }
 
+/** dbt itself says why it failed, and a stop was said when it began. */
+const SAID_AT_THE_END: ReadonlySet<string> = new Set(["job_failed", "envelope_expired", "dbt_killed", "out_of_memory"]);
+
 async function workAndFinish(context: JobContext, run: Run): Promise<Outcome> {
   let logs: Logs | undefined;
   let preparation: RunPreparation | undefined;
@@ -80,10 +97,8 @@ async function workAndFinish(context: JobContext, run: Run): Promise<Outcome> {
     console.error(explain(error));
   }
   preparation?.tidy();
-  if (outcome.reason === "job_failed" || outcome.reason === "envelope_expired") {
-    logs ??= await openLogs(context, []).catch(() => undefined);
-    if (outcome.message !== null) logs?.log.say(outcome.message);
-  }
+  logs ??= await openLogs(context, []).catch(() => undefined);
+  if (outcome.message !== null && SAID_AT_THE_END.has(outcome.reason ?? "")) logs?.log.say(outcome.message);
   const { scrubText } = createScrubber(preparation?.environment.secrets ?? []);
   outcome = { ...outcome, message: outcome.message === null ? null : scrubText(outcome.message) };
   await finish(context, outcome, logs);
@@ -128,21 +143,5 @@ async function sealOrNot(log: JobLog | undefined): Promise<LogSeal | undefined> 
   } catch (error) {
     console.error(explain(error));
     return undefined;
-  }
-}
-
-const INSIST_MS = 30_000;
-
-/** State may be out of reach for a moment; a status that is never written would make the run a lost one. */
-async function insist(action: () => Promise<void>): Promise<void> {
-  const giveUpAtMs = performance.now() + INSIST_MS;
-  for (let pauseMs = 50; ; pauseMs = Math.min(pauseMs * 2, 2_000)) {
-    try {
-      await action();
-      return;
-    } catch (error) {
-      if (performance.now() >= giveUpAtMs || (error instanceof AppError && error.code === "run_not_found")) throw error;
-      await new Promise((resume) => setTimeout(resume, pauseMs));
-    }
   }
 }

@@ -8,7 +8,7 @@ import { createJobHarness, filesHolding, type JobHarness, makeProject, PROFILE }
 import { until } from "../../test/programs.ts";
 import type { Run } from "../core/run.ts";
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
 const SECRET = 'hunter2-"quoted"-ünd-more';
 
 const slowProject = () =>
@@ -57,17 +57,14 @@ describe("dbt-job", { concurrency: 2 }, () => {
     "runs in one workspace: success, an edit that fails, a retry; no secret is kept anywhere",
     async (harness) => {
       const project = copyProject("tiny");
-      const project_yml = join(project, "dbt_project.yml");
+      const projectFile = join(project, "dbt_project.yml");
       writeFileSync(
-        project_yml,
-        `${readFileSync(project_yml, "utf8")}on-run-start: ["{{ say(env_var('MY_TOKEN')) }}"]\nvars: {planted: "{{ env_var('MY_TOKEN') }}"}\n`,
+        projectFile,
+        `${readFileSync(projectFile, "utf8")}on-run-start: ["{{ say(env_var('MY_TOKEN')) }}"]\nvars: {planted: "{{ env_var('MY_TOKEN') }}"}\n`,
       );
       writeFileSync(join(project, "models/planted.sql"), "select '{{ env_var(\"MY_TOKEN\") }}' as planted");
       const envelope = {
-        profiles: PROFILE.replace(
-          "threads: 1",
-          `threads: 1\n      extra_password: ${JSON.stringify(`${SECRET}-2`)}`,
-        ).replace("      extra_password", "      # extra_password"),
+        profiles: PROFILE,
         env: {
           MY_TOKEN: SECRET,
           DBT_ENV_SECRET_OTHER: "another-secret-value",
@@ -162,6 +159,21 @@ describe("dbt-job", { concurrency: 2 }, () => {
     await checkEnd(harness, run);
     assert.ok((await harness.artifact(runId, "logs/dbt.log")).includes("START"));
   });
+
+  withHarness(
+    "when the job itself is killed, its log stays as far as it was shipped, and dbt does not go on",
+    async (harness) => {
+      const { runId, job } = await startSlow(harness);
+      const [dbt = -1] = childrenOf(job.pid);
+      job.kill("SIGKILL");
+      await until("the end of dbt", () => !existsSync(`/proc/${dbt}`) || undefined);
+      assert.match(await harness.text(runId), /2 of 2 START/);
+      assert.equal((await harness.stores.runs.require(runId)).status, "running");
+      // What the server does next: the log can be sealed where it ends.
+      const writer = await harness.state.logs.openWriter(runId, "log");
+      assert.ok((await writer.seal()).finalOffset > 0);
+    },
+  );
 
   withHarness(
     "packages are installed where they are missing; deps brings them back; readers have a root of their own",

@@ -5,17 +5,19 @@ import type { Readable } from "node:stream";
 import { parseDbtArgv } from "../core/dbt-argv.ts";
 import { AppError } from "../core/errors.ts";
 import { renderEnvVar } from "../core/jinja-env-var.ts";
-import type { Run } from "../core/run.ts";
+import type { DbtFinished, Run } from "../core/run.ts";
 import { createScrubber } from "../core/scrub.ts";
 import type { SnapshotEntry } from "../snapshot/entry.ts";
 import { type ContentSource, putContent } from "../snapshot/put-content.ts";
 import { bringTo } from "../snapshot/restore.ts";
 import type { ContentStore } from "../state/port.ts";
+import type { RunPatch } from "../state/runs.ts";
 import { adaptArgs } from "./adapt.ts";
 import { storeArtifacts, watchedPaths } from "./artifacts.ts";
 import type { JobContext } from "./execute-run.ts";
 import { explain } from "./explain.ts";
 import { placeInputs } from "./inputs.ts";
+import { insist } from "./insist.ts";
 import type { JobLog } from "./job-log.ts";
 import { type Listing, listFiles } from "./listing.ts";
 import { exitCodeOf, type Outcome, outcomeOf, stoppedOutcome } from "./outcome.ts";
@@ -23,7 +25,7 @@ import { bringPackages, noteInstalled, removeClones } from "./packages.ts";
 import { type OutputPlaces, outputPlaces, removeLogs } from "./places.ts";
 import type { RunPreparation } from "./prepare-run.ts";
 import { type DbtRunEnding, runDbt } from "./run-dbt.ts";
-import { stopOnTimeout } from "./stopping.ts";
+import { type StopRequest, stopOnTimeout } from "./stopping.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface Logs {
@@ -60,11 +62,16 @@ export async function performRun(
   const places = outputPlaces({ project: workspace.project, args, env });
   const performance = { ...context, ...logs, run, preparation, workspace, entries, args, places, warehouse };
   sayWarehouse(performance);
-  if (stop.request !== undefined) return stoppedOutcome(stop.request, null);
+  if (stop.request !== undefined) return notStarted(stop.request, logs);
   const parsed = parseDbtArgv(args);
   await bringPackages({ ...performance, packagesDir: places.packagesDir, parsed, env });
-  if (stop.request !== undefined) return stoppedOutcome(stop.request, null);
+  if (stop.request !== undefined) return notStarted(stop.request, logs);
   return driveDbt(performance);
+}
+
+function notStarted(request: StopRequest, { log }: Logs): Outcome {
+  log.say(`${request.message} dbt was not started.`);
+  return stoppedOutcome(request, null);
 }
 
 async function restore(
@@ -134,17 +141,38 @@ async function driveDbt(performance: Performance): Promise<Outcome> {
     if (outcome.status === "success") noteInstalled(workspace, performance.entries);
   }
   const kept = await keep(performance, before, outcome.status === "success");
-  await performance.stores.runs.patch(run.id, ({ warnings }) => ({
-    dbtVersion: ending.dbtVersion ?? null,
-    dbtFinished: {
-      exitCode: exitCodeOf(ending.exit),
-      dbtOffset,
-      targetPack: kept.count > 0,
-      at: new Date(performance.now()).toISOString(),
-    },
-    warnings: [...warnings, ...kept.warnings],
-  }));
+  const dbtFinished: DbtFinished = {
+    exitCode: exitCodeOf(ending.exit),
+    dbtOffset,
+    targetPack: kept.count > 0,
+    at: new Date(performance.now()).toISOString(),
+  };
+  await note(performance, { dbtVersion: ending.dbtVersion ?? null, dbtFinished }, kept.warnings);
+  await doRest(performance, outcome);
   return outcome;
+}
+
+/** dbt has done its work: what is not noted any more must not turn it into a failure of the job. */
+async function note({ run, stores, log }: Performance, patch: RunPatch, more: readonly string[]): Promise<void> {
+  try {
+    await insist(async () => {
+      await stores.runs.patch(run.id, ({ warnings }) => ({ ...patch, warnings: [...warnings, ...more] }));
+    });
+  } catch (error) {
+    log.say(`warning: the run's record could not be written: ${explain(error)}`);
+  }
+}
+
+async function doRest(performance: Performance, outcome: Outcome): Promise<void> {
+  const { run, workspace, preparation, log, afterDbt } = performance;
+  const { env, secrets } = preparation.environment;
+  try {
+    await afterDbt?.({ run, project: workspace.project, env, outcome, say: (text) => log.say(text) });
+  } catch (error) {
+    const warning = createScrubber(secrets).scrubText(explain(error));
+    log.say(`warning: ${warning}`);
+    await note(performance, {}, [warning]);
+  }
 }
 
 /** A dbt that isn't there looks like one that failed, until it is asked for its version. */

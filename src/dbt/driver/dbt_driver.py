@@ -26,6 +26,8 @@ DEBUG_CODES = frozenset({"Q024", "Q025", "Q039", "I017", "P001"})
 QUEUE_LIMIT = 100_000
 # How long the end of dbt may wait for the last events to be taken.
 FLUSH_SECONDS = 5.0
+# How long dbt has after Ctrl-C where the process that started it is gone.
+ORPHAN_GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,18 @@ def parse_argv(argv: Sequence[str]) -> Invocation:
     return Invocation(args=rest[1:], events_fd=events_fd)
 
 
+def end_with_parent(parent: int) -> None:
+    """Who started dbt keeps its log and its turn in the workspace: without it, dbt must not go on unseen."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(ORPHAN_GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
     invocation = parse_argv(sys.argv[1:])
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), name="parent", daemon=True).start()
     # Python put the driver's folder first; nothing in it may shadow a module of dbt or of the project.
     here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [folder for folder in sys.path if os.path.realpath(folder) != here]
