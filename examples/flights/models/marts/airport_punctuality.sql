@@ -10,3 +10,4 @@ from {{ ref('stg_flights') }} as flights
 left join {{ ref('stg_airports') }} as airports
     on flights.origin_airport = airports.airport
 group by all
+order by departures desc, airport
