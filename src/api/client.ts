@@ -38,7 +38,8 @@ export interface Client {
   readonly baseUrl: string;
   /** Goes without token and names: whoever answers is not known yet. */
   proof(nonce: string): Promise<ServerProof>;
-  server(): Promise<ServerAnswer>;
+  /** `versionText` is dbt's own block, which takes a start of dbt to get. */
+  server(options?: { readonly versionText?: boolean }): Promise<ServerAnswer>;
   putSnapshot(id: string, request: SnapshotRequest, options?: Abortable): Promise<SnapshotAnswer>;
   postPack(pack: Uint8Array, options?: Abortable): Promise<PackAnswer>;
   /** How much of a large content the server has. */
@@ -67,7 +68,7 @@ export function createClient(options: ClientOptions): Client {
   return {
     baseUrl: http.baseUrl,
     proof: (nonce) => http.json("GET", paths.proof + queryOf({ nonce }), { anonymous: true }),
-    server: () => http.json("GET", paths.server),
+    server: (options = {}) => http.json("GET", paths.server + queryOf(options)),
     putSnapshot: (id, json, { signal } = {}) => http.json("PUT", paths.snapshot(id), { json, signal }),
     postPack: (bytes, { signal } = {}) => http.json("POST", paths.packs, { bytes, signal }),
     uploaded: (sha256, { signal } = {}) => http.json("GET", paths.content(sha256), { signal }),

@@ -37,7 +37,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   const { context, settings, run, output, interrupts, quiet } = options;
   let { client } = options;
   const missing = watchMissingEnvVars();
-  const progress = createProgress({ output, client: () => client, env: context.env });
+  const progress = createProgress({ output, client: () => client });
   progress.seen(run);
 
   const cancel = () => {

@@ -1,11 +1,7 @@
 /** What dbt-remote says of a run while it follows it: a few short lines, and a spinner on a terminal. */
-import path from "node:path";
 import type { Client } from "../api/client.ts";
 import type { RunView } from "../api/schemas.ts";
-import type { Env } from "./context.ts";
-import { cacheFolder } from "./folders.ts";
 import type { Output } from "./output.ts";
-import { readJsonObject, writePrivately } from "./private-files.ts";
 
 export interface Progress {
   /** Takes a new view of the run. */
@@ -20,15 +16,14 @@ const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "
 export interface ProgressOptions {
   readonly output: Output;
   readonly client: () => Client;
-  readonly env: Env;
 }
 
-export function createProgress({ output, client, env }: ProgressOptions): Progress {
+export function createProgress({ output, client }: ProgressOptions): Progress {
   let frame = 0;
   let status = "";
   let waitedFor: string | undefined;
   const saidWarnings = new Set<string>();
-  let saidPlaces = false;
+  let saidProfile = false;
   const timer = output.err.isTerminal
     ? setInterval(() => {
         frame += 1;
@@ -50,20 +45,10 @@ export function createProgress({ output, client, env }: ProgressOptions): Progre
     status = `waiting for ${whose}`;
   };
 
-  const sayPlaces = async (run: RunView) => {
-    if (run.profileFrom === "server") output.say("using the profile that lives on the server");
-    if (run.warehouseFile === null || run.profileFrom !== "client") return;
-    if (await isNew(env, `${run.workspace} ${run.warehouseFile}`)) {
-      output.say(`the profile's warehouse file is ${run.warehouseFile} on the server`);
-    }
-  };
-
   return {
     seen: (run) => {
-      if (!saidPlaces) {
-        saidPlaces = true;
-        void sayPlaces(run);
-      }
+      if (!saidProfile && run.profileFrom === "server") output.say("using the profile that lives on the server");
+      saidProfile = true;
       for (const warning of run.warnings) {
         if (!saidWarnings.has(warning)) output.say(`warning: ${warning}`);
         saidWarnings.add(warning);
@@ -87,16 +72,6 @@ export function createProgress({ output, client, env }: ProgressOptions): Progre
       output.status("");
     },
   };
-}
-
-/** Whether this has not been said to this user yet. */
-async function isNew(env: Env, what: string): Promise<boolean> {
-  const file = path.join(cacheFolder(env), "said.json");
-  const said = (await readJsonObject(file).catch(() => undefined)) ?? {};
-  if (said[what] === true) return false;
-  const kept = Object.entries(said).slice(-500);
-  await writePrivately(file, JSON.stringify(Object.fromEntries([...kept, [what, true]]))).catch(() => undefined);
-  return true;
 }
 
 /** The upload bar. */

@@ -25,7 +25,7 @@ export async function version(context: CliContext, flags: FlagTexts): Promise<nu
   try {
     const client = await find();
     where = client.baseUrl;
-    server = await client.server();
+    server = await client.server({ versionText: true });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     await output.out.write(`dbt-remote: ${own}\n`);
