@@ -10,7 +10,6 @@ import type { LogChannel, LogSeal, LogSegment, LogWriter } from "../state/port.t
 const BATCH_MS = 15;
 /** What may wait to be written before `write` blocks. */
 const QUEUE_BYTES = 4 * 1024 * 1024;
-/** How long a writer that fails is tried again before the stream is given up. */
 const RETRY_MS = 10_000;
 
 export interface JobLog {
@@ -36,9 +35,11 @@ export interface JobLogParams {
   readonly now: () => number;
   /** Called once, when the stream is given up. */
   readonly onFailure: (failure: AppError) => void;
+  /** How long a writer that fails is tried again before the stream is given up. Default: 10 s. */
+  readonly retryMs?: number;
 }
 
-export function createJobLog({ writer, secrets, now, onFailure }: JobLogParams): JobLog {
+export function createJobLog({ writer, secrets, now, onFailure, retryMs = RETRY_MS }: JobLogParams): JobLog {
   const scrubbers = new Map<LogChannel, Scrubber>();
   const scrubberOf = (channel: LogChannel): Scrubber => {
     const found = scrubbers.get(channel) ?? createScrubber(secrets);
@@ -97,7 +98,7 @@ export function createJobLog({ writer, secrets, now, onFailure }: JobLogParams):
   }
 
   async function append(batch: readonly LogSegment[]): Promise<void> {
-    const giveUpAtMs = performance.now() + RETRY_MS;
+    const giveUpAtMs = performance.now() + retryMs;
     let left = batch;
     for (let attempt = 1; left.length > 0; attempt += 1) {
       const from = writer.offset;
