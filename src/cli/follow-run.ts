@@ -32,6 +32,7 @@ export interface FollowRunOptions {
 
 /** The most that an ordinary exit code is; above, 128 + a signal. */
 const MAX_EXIT_CODE = 127;
+const MAX_JOB_TEXT = 65_536;
 
 export async function followRun(options: FollowRunOptions): Promise<number> {
   const { context, settings, run, output, interrupts, quiet } = options;
@@ -48,6 +49,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   };
   interrupts.started(run, options.mayCancel === false ? undefined : cancel);
 
+  let jobText = "";
   let followed: Followed;
   try {
     followed = await follow({
@@ -62,6 +64,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
         bytes: async (channel, bytes) => {
           progress.heard();
           missing.watch(bytes);
+          if (channel === "job") jobText = (jobText + Buffer.from(bytes).toString("utf8")).slice(-MAX_JOB_TEXT);
           if (channel === "out") await output.out.write(bytes);
           else if (channel === "err" || !quiet) await output.err.write(bytes);
         },
@@ -77,6 +80,8 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
     progress.stop();
   }
   client = followed.client;
+  // Most warnings were among the job's own lines.
+  for (const warning of followed.run?.warnings ?? []) if (!jobText.includes(warning)) output.say(`warning: ${warning}`);
   const code = codeOf(followed);
   await takeHome({ ...options, client, run: followed.run ?? run, exitCode: code, finished: followed.finished });
   sayWhy(options, followed, code, missing.missing());

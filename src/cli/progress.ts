@@ -22,7 +22,6 @@ export function createProgress({ output, client }: ProgressOptions): Progress {
   let frame = 0;
   let status = "";
   let waitedFor: string | undefined;
-  const saidWarnings = new Set<string>();
   let saidProfile = false;
   const timer = output.err.isTerminal
     ? setInterval(() => {
@@ -49,10 +48,6 @@ export function createProgress({ output, client }: ProgressOptions): Progress {
     seen: (run) => {
       if (!saidProfile && run.profileFrom === "server") output.say("using the profile that lives on the server");
       saidProfile = true;
-      for (const warning of run.warnings) {
-        if (!saidWarnings.has(warning)) output.say(`warning: ${warning}`);
-        saidWarnings.add(warning);
-      }
       const behind = run.status === "pending" ? (run.waitingFor ?? undefined) : undefined;
       if (behind !== undefined && behind !== waitedFor) {
         waitedFor = behind;

@@ -9,6 +9,8 @@ import type { WirePaths } from "./wire-paths.ts";
 export interface Folders {
   readonly cwd: string;
   readonly projectDir: string;
+  /** The project's folder does not exist: dbt is to say so itself. */
+  readonly isMissing?: boolean;
 }
 
 /** `run:12` or `run:latest`: artifacts of an earlier run as a state folder; the server knows them. */
@@ -22,7 +24,7 @@ export function absolutePath({ base }: DbtPath, value: string, { cwd, projectDir
 function wirePath(at: DbtPath, value: string, folders: Folders, paths: WirePaths): string {
   switch (at.kind) {
     case "project-dir":
-      return ".";
+      return folders.isMissing ? path.basename(value) || "missing" : ".";
     case "profiles-dir":
       return PROFILES;
     case "state":

@@ -1,5 +1,6 @@
 /** From what was typed to the run that is posted: snapshot, envelope, inputs and options. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import type { RunRequest } from "../api/schemas.ts";
 import type { DbtArgv } from "../core/dbt-argv.ts";
@@ -42,8 +43,9 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
   const { env, cwd } = context;
   const { values } = settings;
   // Without links, so that relative paths mean the same to the snapshot and to us.
-  const projectDir = realPath(settings.projectDir);
-  const folders = { cwd, projectDir };
+  const isMissing = !existsSync(settings.projectDir);
+  const projectDir = isMissing ? emptyFolder() : realPath(settings.projectDir);
+  const folders = { cwd, projectDir, isMissing };
   const paths = createWirePaths(projectDir);
   const render = (text: string) => renderEnvVar(text, env);
   const logPath = dbtValue(dbt, env, "--log-path");
@@ -83,7 +85,7 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
   const args = wireArgs(dbt, folders, paths);
   // The folders of dbt_project.yml may lie outside too; naming them here gives them a placeholder.
   for (const folder of [project.targetDir, project.logDir]) paths.folder(folder);
-  const checkout = await checkoutOf(env, projectDir);
+  const checkout = await checkoutOf(env, settings.projectDir);
   return {
     request: {
       command: [...dbt.argv],
@@ -129,6 +131,13 @@ function linkedPackages({ project, localPackages }: ProjectLayout): Record<strin
   };
   add(project.localPackages);
   return Object.fromEntries(found);
+}
+
+/** Stands for a project folder that does not exist: dbt then complains of that in its own words. */
+function emptyFolder(): string {
+  const folder = mkdtempSync(path.join(realPath(tmpdir()), "dbt-remote-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 interface Taken {
