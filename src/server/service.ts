@@ -59,7 +59,9 @@ export interface Service {
 }
 
 const TICK_MS = 1000;
+/** Written down this often, and several times within the time after which a run would be cancelled. */
 const SEEN_EVERY_MS = 2000;
+const SEEN_WITHIN = 4;
 
 export async function createService(params: ServiceParams): Promise<Service> {
   const { state, stores, executor, settings, now } = params;
@@ -171,11 +173,12 @@ function rememberFollowers(
 ): (run: Run) => void {
   const lastMs = new Map<string, number>();
   return (run) => {
-    if (run.options.cancelOnDisconnectMs === null || isTerminal(run.status)) {
+    const limitMs = run.options.cancelOnDisconnectMs;
+    if (limitMs === null || isTerminal(run.status)) {
       lastMs.delete(run.id);
       return;
     }
-    if (now() - (lastMs.get(run.id) ?? 0) < SEEN_EVERY_MS) return;
+    if (now() - (lastMs.get(run.id) ?? 0) < Math.min(SEEN_EVERY_MS, limitMs / SEEN_WITHIN)) return;
     lastMs.set(run.id, now());
     seen(run.id).catch(onError);
   };

@@ -1,10 +1,12 @@
 /** Runs that go on until the test opens their gate: how to start them, ask about them, and find their processes. */
-import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import { createClient } from "../../src/api/client.ts";
 import type { RunView } from "../../src/api/schemas.ts";
 import { type CliOptions, copyProject, root, startCli, type TestServer, tempFolder, until } from "../harness.ts";
 import type { Program } from "../programs.ts";
+import { requirePart } from "../require.ts";
 
 export const gatedProfiles: string = join(root, "test", "fixtures", "projects", "gated-profiles");
 
@@ -137,6 +139,11 @@ export async function storedStdout(server: TestServer, runId: string): Promise<s
     if (page.segments.length === 0) return Buffer.concat(chunks).toString();
     offset = page.nextOffset;
   }
+}
+
+/** For tests that look up or measure processes. */
+export function requireProc(context: TestContext): boolean {
+  return requirePart(context, "/proc", existsSync("/proc/self/stat"), "processes are looked up there (Linux)");
 }
 
 export interface RunProcesses {

@@ -4,7 +4,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startServer, type TestServer, tempFolder, until } from "../harness.ts";
-import { requirePart } from "../require.ts";
 import {
   apiOf,
   countedLines,
@@ -16,6 +15,7 @@ import {
   PATIENCE_MS,
   printed,
   processesOf,
+  requireProc,
   runOf,
   runWhen,
   storedStdout,
@@ -29,7 +29,7 @@ async function sharedServer(): Promise<TestServer> {
 after(() => shared?.stop());
 
 test("kill -9 of the server: the job goes on, and the CLI finds the next server on the same port and on another", async (context) => {
-  if (!requirePart(context, "/proc", existsSync("/proc/self"), "processes are looked up there")) return;
+  if (!requireProc(context)) return;
   const home = tempFolder("home");
   const gate = newGate();
   const first = await startServer({ home });
@@ -67,7 +67,7 @@ test("kill -9 of the server: the job goes on, and the CLI finds the next server 
 });
 
 test("kill -9 of server and job: the next server calls the run lost, and says so to who followed it", async (context) => {
-  if (!requirePart(context, "/proc", existsSync("/proc/self"), "processes are looked up there")) return;
+  if (!requireProc(context)) return;
   const home = tempFolder("home");
   const server = await startServer({ home });
   const { dataDir, port } = server;
@@ -89,7 +89,7 @@ test("kill -9 of server and job: the next server calls the run lost, and says so
 });
 
 test("kill -9 of dbt: failed with the reason, log and artifacts kept, exit code 137", async (context) => {
-  if (!requirePart(context, "/proc", existsSync("/proc/self"), "processes are looked up there")) return;
+  if (!requireProc(context)) return;
   const server = await sharedServer();
   const checkout = newCheckout(server);
   const cli = checkout.start(["run", "-s", "gate", ...gateVars(newGate())]);
@@ -115,7 +115,7 @@ test("kill -9 of dbt: failed with the reason, log and artifacts kept, exit code 
 });
 
 test("kill -9 of the job: what was shipped can be read, dbt ends too, and the next run has its turn", async (context) => {
-  if (!requirePart(context, "/proc", existsSync("/proc/self"), "processes are looked up there")) return;
+  if (!requireProc(context)) return;
   const server = await sharedServer();
   const checkout = newCheckout(server);
   const cli = checkout.start(countUntil(newGate()));
@@ -142,7 +142,7 @@ test("kill -9 of the job: what was shipped can be read, dbt ends too, and the ne
 });
 
 test("SIGTERM to the job cancels its run: dbt ends as on Ctrl-C, what it made is kept", async (context) => {
-  if (!requirePart(context, "/proc", existsSync("/proc/self"), "processes are looked up there")) return;
+  if (!requireProc(context)) return;
   const server = await sharedServer();
   const checkout = newCheckout(server);
   const cli = checkout.start(["run", "-s", "gate", ...gateVars(newGate())]);

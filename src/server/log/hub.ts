@@ -13,7 +13,7 @@ export interface FollowedRuns {
   view(run: Run): Promise<RunView>;
   /** Calls back when anything that a view shows may have changed. */
   watch(runId: string, onChange: () => void): Unsubscribe;
-  /** Called at once and every few seconds while somebody follows. */
+  /** Called at once and several times a second while somebody follows. */
   followed(run: Run): void;
 }
 
@@ -46,8 +46,8 @@ export interface Changed {
   cancel(): void;
 }
 
-/** How often a run is told that somebody follows it. */
-const FOLLOWED_EVERY_MS = 3000;
+/** How often a run is told that somebody follows it; what is too often for it, it passes over. */
+const FOLLOWED_EVERY_MS = 250;
 
 export function createLogHub(options: LogHubOptions): LogHub {
   const tails = new Map<string, Tail>();
