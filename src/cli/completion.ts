@@ -67,6 +67,7 @@ function bashFunction(all: readonly Completed[]): string {
     ({ command, flags, words }) =>
       `    ${quote(command)}) found=${quote([...words, ...flags.map(({ name }) => name)].join(" "))} ;;`,
   );
+  const first = firstWords(all);
   const groups = all.filter(
     ({ command, words }) => !command.includes(" ") && words.length > 0 && !(command in OWN_WORDS),
   );
@@ -75,12 +76,12 @@ function bashFunction(all: readonly Completed[]): string {
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "$command:$word" in
       :-*) ;;
-      :*) command="$word" ;;
+      ${first.map((word) => `:${word}`).join("|")}) command="$word" ;;
 ${groups.map(({ command, words }) => words.map((word) => `      ${quote(`${command}:${word}`)}) command=${quote(`${command} ${word}`)} ;;`).join("\n")).join("\n")}
     esac
   done
   case "$command" in
-    "") found=${quote([...firstWords(all), "--help", "--version"].join(" "))} ;;
+    "") found=${quote([...first, "--help", "--version"].join(" "))} ;;
 ${cases.join("\n")}
   esac
   COMPREPLY=($(compgen -W "$found" -- "$current"))

@@ -285,15 +285,13 @@ export const CLI_OPTIONS = {
   quiet: option(flag(), {
     flag: "--quiet",
     aliases: ["-q"],
-    env: "DBT_QUIET",
     default: false,
     help: "Nothing on stderr but errors.",
     scopes: ["logs", "attach", "cancel", "artifacts"],
   }),
   projectDir: option(text("DIR"), {
     flag: "--project-dir",
-    env: "DBT_PROJECT_DIR",
-    defaultText: "the nearest parent folder with a dbt_project.yml",
+    defaultText: "DBT_PROJECT_DIR, else the nearest parent folder with a dbt_project.yml",
     help: "The dbt project.",
     scopes: ["runs", "logs", "attach", "cancel", "artifacts", "config"],
   }),

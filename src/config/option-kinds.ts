@@ -64,6 +64,12 @@ export function parseDurationMs(value: string): number | undefined {
   return Math.round(total);
 }
 
+/** A length of time as people write it: the inverse of `parseDurationMs`. */
+export function formatDuration(ms: number): string {
+  const [unit, size] = Object.entries(UNIT_MS).findLast(([, each]) => ms >= each && ms % each === 0) ?? ["ms", 1];
+  return `${ms / size}${unit}`;
+}
+
 /** A length of time, in ms. */
 export function durationMs(bounds: { readonly minMs?: number } = {}): OptionKind<number> {
   const kind = { wanted: "a length of time such as 60s, 10m or 2h", example: "10m", placeholder: "DURATION" };

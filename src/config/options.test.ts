@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AppError } from "../core/errors.ts";
-import { durationMs, flag, integer, list, oneOf, parseDurationMs, text, url } from "./option-kinds.ts";
+import { durationMs, flag, formatDuration, integer, list, oneOf, parseDurationMs, text, url } from "./option-kinds.ts";
 import { type OptionInput, option, parseOptions, splitFlags } from "./options.ts";
 
 const table = {
@@ -81,4 +81,18 @@ test("lengths of time", () => {
     ["1 h", undefined],
   ];
   for (const [given, wanted] of cases) assert.equal(parseDurationMs(given), wanted, given);
+});
+
+test("a length of time reads as it would be typed", () => {
+  const cases: [number, string][] = [
+    [60_000, "1m"],
+    [90_000, "90s"],
+    [7_200_000, "2h"],
+    [172_800_000, "2d"],
+    [250, "250ms"],
+  ];
+  for (const [ms, text] of cases) {
+    assert.equal(formatDuration(ms), text);
+    assert.equal(parseDurationMs(text), ms);
+  }
 });

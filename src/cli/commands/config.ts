@@ -1,5 +1,6 @@
 /** `dbt-remote config`: what is set, by what, and changing it. */
 import { CLI_OPTIONS, type CliOptionName, type CliOptionSpec } from "../../config/cli-options.ts";
+import { formatDuration } from "../../config/option-kinds.ts";
 import { parseOptions } from "../../config/options.ts";
 import { AppError } from "../../core/errors.ts";
 import { CONFIG_KEYS, projectConfigPath, userConfigPath } from "../config-files.ts";
@@ -12,6 +13,7 @@ import { untrusted } from "../trust.ts";
 interface Shown {
   readonly key: string;
   readonly value: unknown;
+  readonly isDuration: boolean;
   readonly source: string;
 }
 
@@ -35,14 +37,16 @@ function rows(settings: Settings): Shown[] {
     if (spec.key === undefined && spec.isSecret !== true) return [];
     const value = settings.values[name];
     const key = spec.key ?? (spec.flag ?? name).replace(/^--/, "").replaceAll("-", "_");
-    return [
-      { key, value: spec.isSecret && value !== undefined ? "*****" : value, source: sourceOf(settings, name, spec) },
-    ];
+    const shown = spec.isSecret && value !== undefined ? "*****" : value;
+    return [{ key, value: shown, isDuration: isDuration(spec), source: sourceOf(settings, name, spec) }];
   });
 }
 
-function said(value: unknown): string {
+const isDuration = ({ kind }: CliOptionSpec) => kind.placeholder === "DURATION";
+
+function said(value: unknown, asDuration: boolean): string {
   if (value === undefined) return "";
+  if (asDuration && typeof value === "number") return value === 0 ? "off" : formatDuration(value);
   return Array.isArray(value) ? value.join(", ") : String(value);
 }
 
@@ -54,9 +58,9 @@ async function show(command: OwnCommand, { settings, output }: Session): Promise
     return;
   }
   const open = new Set((await untrusted(command.context.env, settings)).map(({ key }) => key));
-  const cells = shown.map(({ key, value, source }) => [
+  const cells = shown.map(({ key, value, isDuration: asDuration, source }) => [
     key,
-    said(value),
+    said(value, asDuration),
     open.has(key) ? `${source} (not trusted yet)` : source,
   ]);
   await output.out.write(table(["KEY", "VALUE", "FROM"], cells));
@@ -104,9 +108,10 @@ export async function config(command: OwnCommand): Promise<number> {
   const { settings, output } = session;
   if (action === "show") await show(command, session);
   else if (action === "get") {
-    const [name] = wantedKey(key);
+    const [name, spec] = wantedKey(key);
     const current = settings.values[name];
-    await output.out.write(settings.values.json ? `${JSON.stringify(current ?? null)}\n` : `${said(current)}\n`);
+    const text = settings.values.json ? JSON.stringify(current ?? null) : said(current, isDuration(spec));
+    await output.out.write(`${text}\n`);
   } else await change(command, settings, action === "set" ? value : undefined);
   await output.flush();
   return 0;
