@@ -135,7 +135,7 @@ function rootHelp(columns: number): string {
       columns,
     ),
     "",
-    "Options of dbt-remote, beside those of dbt (dbt-remote COMMAND --help lists both):",
+    "Options of dbt-remote (COMMAND --help lists those of dbt too):",
     ownOptions("dbt", columns),
     listing([["-v, -V, --version", "The versions of dbt, of this program and of the server."]], columns),
     "",
