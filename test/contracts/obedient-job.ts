@@ -11,7 +11,9 @@ const child = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60_000)"], { 
 writeFileSync(join(folder, `${runId}.tmp`), JSON.stringify({ env: process.env, childPid: child.pid }));
 renameSync(join(folder, `${runId}.tmp`), join(folder, `${runId}.started`));
 
+setTimeout(() => process.exit(99), 120_000);
 setInterval(() => {
+  if (!existsSync(folder)) process.exit(99);
   const end = join(folder, `${runId}.end`);
   if (!existsSync(end)) return;
   child.kill("SIGKILL");

@@ -50,7 +50,6 @@ export function createFollower({ response, offset, timeoutMs, onReady, onGone }:
   let lastSentMs = Date.now();
 
   response.writeHead(200, HEADERS);
-  response.socket?.setNoDelay(true);
   response.flushHeaders();
   const timer = setTimeout(() => follower.timeOut(), timeoutMs);
 

@@ -46,7 +46,14 @@ export function addLogRoutes(app: App, context: AppContext): void {
         const accept = request.headers.accept ?? "";
         if (accept.includes("text/event-stream")) {
           reply.hijack();
-          return hub.follow({ run, name, offset, response: reply.raw });
+          try {
+            hub.follow({ run, name, offset, response: reply.raw });
+          } catch (error) {
+            // The answer is no longer the framework's: a reader that is cut off comes again.
+            reply.raw.destroy();
+            throw error;
+          }
+          return;
         }
         const { page, run: now } = await read(run, reading, request);
         if (accept.includes(rawType) || accept.includes("text/")) {
