@@ -76,7 +76,11 @@ test("only the profile in use is sent, its other targets as names", () => {
       outputs: { dev: {}, prod: { type: "duckdb", path: "dev.duckdb", password: "two" }, broken: {} },
     },
   });
-  assert.deepEqual(Object.keys(trimProfile(PROFILES, "nope", "x")), ["config"]);
+  const { config, ...others } = trimProfile(PROFILES, "nope", "x");
+  assert.deepEqual(config, { send_anonymous_usage_stats: false });
+  assert.ok(
+    Object.keys(others).includes("shop") && Object.values(others).every((other) => JSON.stringify(other) === "{}"),
+  );
   const whole = trimProfile(PROFILES, "unsure", undefined);
   assert.deepEqual(whole["unsure"], { target: "{{ var('t') }}", outputs: { dev: { type: "duckdb" } } });
 });

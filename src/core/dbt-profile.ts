@@ -94,7 +94,8 @@ export function profileInUse(parameters: {
 
 /**
  * The part of profiles.yml that a run needs: `config`, and this profile with its target whole and the others as mere
- * names. Where the target is not known, all of the profile's targets stay whole: dbt is to find the right one.
+ * names. Where the target is not known, all of the profile's targets stay whole: dbt is to find the right one. Where
+ * there is no such profile, the others' names stay, for dbt tells a profile that is missing from a file that is empty.
  */
 export function trimProfile(profiles: unknown, profileName: string, targetName: string | undefined): YamlMapping {
   const config = entry(profiles, "config");
@@ -102,6 +103,9 @@ export function trimProfile(profiles: unknown, profileName: string, targetName: 
   const kept: [string, unknown][] = [];
   if (config !== undefined && profileName !== "config") kept.push(["config", config]);
   if (profile !== undefined) kept.push([profileName, trimTargets(profile, targetName)]);
+  else if (isMapping(profiles)) {
+    for (const name of Object.keys(profiles)) if (name !== "config") kept.push([name, {}]);
+  }
   return Object.fromEntries(kept);
 }
 
