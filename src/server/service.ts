@@ -52,6 +52,8 @@ export interface ServiceParams {
 
 export interface Service {
   readonly app: App;
+  /** How many readers follow a log now. */
+  followers(): number;
   /** Takes up what a former server left, and goes on watching. */
   start(): Promise<void>;
   /** Ends streams for their readers to resume, and launches nothing more. Jobs go on. */
@@ -145,6 +147,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
 
   return {
     app,
+    followers: () => hub.size,
     async start() {
       executor.onExit(() => void look());
       stops.push(runs.watchAll(() => void look()));
