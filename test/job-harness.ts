@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { EMPTY_ENVELOPE, type Envelope } from "../src/core/envelope.ts";
 import { isTerminal, type Run } from "../src/core/run.ts";
-import { snapshotId } from "../src/snapshot/entry.ts";
+import { snapshotId, sortByPath } from "../src/snapshot/entry.ts";
 import { sha256Of } from "../src/snapshot/hash.ts";
 import { takeSnapshot } from "../src/snapshot/take.ts";
 import { openLocalState } from "../src/state/local/open.ts";
@@ -25,6 +25,8 @@ export interface PostOptions extends Partial<NewRun> {
   readonly args: readonly string[];
   /** Null: none is put, as if it had expired. */
   readonly envelope?: Partial<Envelope> | null;
+  /** Further files of the snapshot, which a walk would leave out. */
+  readonly moreFiles?: Readonly<Record<string, string>>;
   /** Contents of `inputs` by path. */
   readonly inputTexts?: Readonly<Record<string, string>>;
 }
@@ -70,10 +72,15 @@ export async function createJobHarness(): Promise<JobHarness> {
     workspace,
     projectIn: (number) => join(dataDir, "workspaces", workspace, String(number), "tree"),
 
-    async post({ project, args, envelope = { profiles: PROFILE }, inputTexts = {}, ...changes }) {
+    async post({ project, args, envelope = { profiles: PROFILE }, inputTexts = {}, moreFiles = {}, ...changes }) {
       const snapshot = await takeSnapshot({ projectDir: project, cacheDir: undefined, exclude: ["tiny.duckdb"] });
       for (const entry of snapshot.entries) await state.contents.put(entry.sha256, await read(snapshot.open(entry)));
-      await stores.snapshots.put(snapshot.id, snapshot.entries);
+      const more = Object.entries(moreFiles).map(([path, text]) => {
+        return { path, mode: "100644", sha256: sha256Of(text), size: Buffer.byteLength(text) } as const;
+      });
+      for (const text of Object.values(moreFiles)) await state.contents.put(sha256Of(text), Buffer.from(text));
+      const entries = sortByPath([...snapshot.entries, ...more]);
+      await stores.snapshots.put(snapshotId(entries), entries);
       const inputs = Object.entries(inputTexts).map(([path, text]) => ({
         path,
         sha256: sha256Of(text),
@@ -91,7 +98,7 @@ export async function createJobHarness(): Promise<JobHarness> {
         requester: { id: "test", label: "test" },
         workspace,
         workspaceName: null,
-        snapshotId: snapshot.id,
+        snapshotId: snapshotId(entries),
         projectDir: snapshot.projectDir,
         mode: "project",
         inputs,

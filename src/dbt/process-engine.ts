@@ -66,7 +66,8 @@ async function start(python: string, invocation: DbtInvocation): Promise<DbtProc
 
 async function spawnDriver(python: string, invocation: DbtInvocation): Promise<ChildProcess> {
   try {
-    const child = spawn(python, [DRIVER, "--events-fd", String(EVENTS_FD), "--", ...invocation.args], {
+    const manifest = invocation.manifestPath === undefined ? [] : ["--manifest", invocation.manifestPath];
+    const child = spawn(python, [DRIVER, "--events-fd", String(EVENTS_FD), ...manifest, "--", ...invocation.args], {
       cwd: invocation.cwd,
       env: { ...invocation.env },
       detached: true,

@@ -120,6 +120,22 @@ describe("dbt-job", { concurrency: 2 }, () => {
       assert.equal(third.status, "success", await harness.text(third.id));
       assert.match(await harness.text(third.id), /1 of 1 OK created sql view model main\.broken/);
       await checkEnd(harness, third);
+      assert.doesNotMatch(await harness.text(third.id), /the profile's/, "said once");
+
+      // Elsewhere, without the models: only what dbt made of them.
+      const bare = await makeProject({
+        "dbt_project.yml": 'name: tiny\nversion: "1.0"\nprofile: tiny\n',
+        "seeds/people.csv": "id,name\n1,Ada\n",
+      });
+      const manifest = await harness.artifact(first.id, "target/manifest.json");
+      const fourth = await harness.run({
+        ...{ project: bare, args: ["build", "-s", "people", "names", "counts"], mode: "manifest" },
+        moreFiles: { "target/manifest.json": manifest },
+        ...{ workspace: "f".repeat(64), envelope },
+      });
+      assert.equal(fourth.status, "success", await harness.text(fourth.id));
+      assert.match(await harness.text(fourth.id), /OK created sql table model main\.counts/);
+      await checkEnd(harness, fourth);
     },
   );
 

@@ -1,5 +1,5 @@
 /** The run itself: its files put in place, dbt, and what dbt made put into State. */
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { isAbsolute, join, posix, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { parseDbtArgv } from "../core/dbt-argv.ts";
@@ -106,11 +106,25 @@ function sourceOf(contents: ContentStore, sha256: string): ContentSource {
   return path === undefined ? { read } : { path, read };
 }
 
-/** A relative path in a profile means a file here, which is not the user's own: said, so that nobody looks for it there. */
+/** Commands that open no warehouse. */
+const WITHOUT_WAREHOUSE: ReadonlySet<string> = new Set(["", "deps", "clean"]);
+
+/** A relative path in a profile means a file here, which is not the user's own: said once, so that nobody looks for it there. */
 function sayWarehouse({ run, workspace, preparation, log }: Performance): void {
-  if (run.warehouseFile === null) return;
+  if (run.warehouseFile === null || WITHOUT_WAREHOUSE.has(run.verb)) return;
   const file = renderEnvVar(run.warehouseFile, preparation.environment.env) ?? run.warehouseFile;
-  if (!isAbsolute(file)) log.say(`the profile's ${file} is the file ${resolve(workspace.project, file)}`);
+  const absolute = resolve(workspace.project, file);
+  if (isAbsolute(file) || isTold(workspace.toldFile, absolute)) return;
+  log.say(`the profile's ${file} is the file ${absolute}`);
+  writeFileSync(workspace.toldFile, absolute);
+}
+
+function isTold(toldFile: string, absolute: string): boolean {
+  try {
+    return readFileSync(toldFile, "utf8") === absolute;
+  } catch {
+    return false;
+  }
 }
 
 async function driveDbt(performance: Performance): Promise<Outcome> {

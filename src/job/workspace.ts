@@ -16,6 +16,8 @@ export interface Workspace extends RunFolders {
   readonly indexFile: string;
   /** The hash of what the packages were last installed for. */
   readonly packagesFile: string;
+  /** The warehouse file that the user was told of. */
+  readonly toldFile: string;
   /** Profile and key files of the running run, empty between runs. */
   readonly ownProfiles: string;
 }
@@ -51,6 +53,7 @@ export function openWorkspace({ dataDir, run, root, serverProfiles }: WorkspaceP
     profiles: run.profileFrom === "server" && serverProfiles !== undefined ? serverProfiles : ownProfiles,
     indexFile: join(base, "tree.json"),
     packagesFile: join(base, "packages.json"),
+    toldFile: join(base, "warehouse.txt"),
   };
   mkdirSync(workspace.project, { recursive: true, mode: 0o700 });
   mkdirSync(workspace.outside, { recursive: true, mode: 0o700 });

@@ -1,6 +1,6 @@
 """Runs one dbt command in this process, exactly as the `dbt` program does, and reports its structured events.
 
-    python dbt_driver.py [--events-fd N] -- ARGUMENTS OF DBT...
+    python dbt_driver.py [--events-fd N] [--manifest FILE] -- ARGUMENTS OF DBT...
 
 dbt renders its own text: its stdout, stderr, messages and exit codes are left as they are. The events go to a file
 descriptor of their own, one JSON object a line, in the form of dbt's `--log-format json`, unscrubbed.
@@ -8,6 +8,7 @@ descriptor of their own, one JSON object a line, in the form of dbt's `--log-for
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -36,6 +37,8 @@ class Invocation:
 
     args: Sequence[str]
     events_fd: int | None = None
+    # A manifest.json to work from instead of parsing the project.
+    manifest_path: str | None = None
     cwd: str | None = None
     env: Mapping[str, str] | None = None
     # Descriptors that become stdin, stdout and stderr.
@@ -128,13 +131,15 @@ def invoke(invocation: Invocation) -> int:
     from dbt.cli.main import cli
 
     events = open_events(invocation.events_fd)
+    # Where dbt's own runner hands its callbacks and its manifest over.
+    handed: dict[str, Any] = {}
+    if events is not None:
+        handed["callbacks"] = [events.callback]
     try:
-        # dbt's group as its console script calls it; `obj` is where dbt's own runner hands its callbacks over.
-        cli.main(
-            args=list(invocation.args),
-            prog_name="dbt",
-            obj=None if events is None else {"callbacks": [events.callback]},
-        )
+        if invocation.manifest_path is not None:
+            handed["manifest"] = read_manifest(invocation.manifest_path)
+        # dbt's group, as its console script calls it.
+        cli.main(args=list(invocation.args), prog_name="dbt", obj=handed or None)
         return 0
     except SystemExit as stop:
         return exit_code(stop)
@@ -143,6 +148,27 @@ def invoke(invocation: Invocation) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if events is not None:
             events.close()
+
+
+def read_manifest(path: str) -> Any:
+    """The manifest of a project that is not here; with the graph that macros look at. Ends dbt where it is none."""
+    from dbt.artifacts.resources import GenericTest
+    from dbt.contracts.graph.manifest import Manifest, WritableManifest
+    from dbt.contracts.graph.nodes import GenericTestNode
+
+    try:
+        manifest = Manifest.from_writable_manifest(WritableManifest.read_and_check_versions(path))
+        with open(path, encoding="utf-8") as file:
+            nodes = json.load(file)["nodes"]
+        # dbt reads every test as a singular one, the first of its classes that fits, and then lacks its arguments.
+        for unique_id, node in nodes.items():
+            if node.get("test_metadata"):
+                manifest.nodes[unique_id] = GenericTestNode.from_resource(GenericTest.from_dict(node))
+        manifest.build_flat_graph()
+        return manifest
+    except Exception as error:
+        print(f"The manifest that was sent can't be used: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def exit_code(stop: SystemExit) -> int:
@@ -155,14 +181,15 @@ def exit_code(stop: SystemExit) -> int:
 
 
 def parse_argv(argv: Sequence[str]) -> Invocation:
-    events_fd: int | None = None
+    given: dict[str, str] = {}
     rest = list(argv)
-    if rest[:1] == ["--events-fd"]:
-        events_fd = int(rest[1])
+    while rest[:1] in (["--events-fd"], ["--manifest"]) and len(rest) > 1:
+        given[rest[0]] = rest[1]
         rest = rest[2:]
     if rest[:1] != ["--"]:
-        raise SystemExit("usage: dbt_driver.py [--events-fd N] -- ARGS...")
-    return Invocation(args=rest[1:], events_fd=events_fd)
+        raise SystemExit("usage: dbt_driver.py [--events-fd N] [--manifest FILE] -- ARGS...")
+    events_fd = int(given["--events-fd"]) if "--events-fd" in given else None
+    return Invocation(args=rest[1:], events_fd=events_fd, manifest_path=given.get("--manifest"))
 
 
 def end_with_parent(parent: int) -> None:
