@@ -82,8 +82,13 @@ export async function findServer(context: CliContext, settings: Settings): Promi
     const found = await finder(context, settings);
     if (found !== undefined) return clientFor(context.env, found);
   }
+  // The server needs what Windows lacks; its clients don't.
+  const start =
+    context.platform === "win32"
+      ? "Name one on another machine (dbt-server runs on macOS and Linux)"
+      : "Start one in another terminal (dbt-server --python .venv/bin/python), or name one";
   throw new AppError("server_not_found", "No dbt-server was found on this machine, and none was named.", {
-    hint: "Start one in another terminal (dbt-server --python .venv/bin/python), or name one: --server-url URL.",
+    hint: `${start}: --server-url URL.`,
   });
 }
 

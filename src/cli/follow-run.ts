@@ -12,7 +12,6 @@ import type { Output } from "./output.ts";
 import type { Places } from "./places.ts";
 import { createProgress } from "./progress.ts";
 import type { Settings } from "./settings.ts";
-import { takeHome } from "./take-home.ts";
 
 export interface FollowRunOptions {
   readonly context: CliContext;
@@ -24,6 +23,8 @@ export interface FollowRunOptions {
   readonly quiet: boolean;
   /** Where artifacts go; undefined: they stay on the server. */
   readonly places: Places | undefined;
+  /** Asked at the end: whether `places` may still be written to. Default: yes. */
+  readonly mayWrite?: (client: Client) => Promise<boolean>;
   /** Secrets that the project uses and that were not sent. */
   readonly withheld: readonly string[];
   /** Whether the first Ctrl-C cancels the run; else it leaves. Default: true. */
@@ -49,6 +50,8 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   };
   interrupts.started(run, options.mayCancel === false ? undefined : cancel);
 
+  // Loaded while dbt works.
+  const home = import("./take-home.ts");
   let jobText = "";
   let followed: Followed;
   try {
@@ -83,7 +86,10 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   // Most warnings were among the job's own lines.
   for (const warning of followed.run?.warnings ?? []) if (!jobText.includes(warning)) output.say(`warning: ${warning}`);
   const code = codeOf(followed);
-  await takeHome({ ...options, client, run: followed.run ?? run, exitCode: code, finished: followed.finished });
+  const { takeHome } = await home;
+  const mayWrite = options.places !== undefined && (await (options.mayWrite?.(client) ?? true));
+  const places = mayWrite ? options.places : undefined;
+  await takeHome({ ...options, places, client, run: followed.run ?? run, exitCode: code, finished: followed.finished });
   sayWhy(options, followed, code, missing.missing());
   return code;
 }

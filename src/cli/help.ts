@@ -17,7 +17,7 @@ export const VERB_HELP: Readonly<Record<CliVerb, { readonly usage: string; reado
   completion: { usage: "completion bash | zsh | fish", help: "Print a completion script for a shell." },
 };
 
-const RUN_HELP = "RUN is a run's number, its id, the first 4 or more characters of its id, or latest.";
+const RUN_HELP = "RUN is a run's number, its id or the first 4 characters of it, or latest.";
 
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];

@@ -1,12 +1,5 @@
 /** From argv to what is to be done. Pure. */
-import {
-  type CLI_OPTIONS,
-  CLI_VERBS,
-  type CliOptionName,
-  type CliScope,
-  type CliVerb,
-  optionsOf,
-} from "../config/cli-options.ts";
+import { CLI_VERBS, type CliOptionName, type CliVerb, optionsOf } from "../config/cli-options.ts";
 import { type FlagTexts, splitFlags } from "../config/options.ts";
 import { type DbtArgv, hasFlag, parseDbtArgv } from "../core/dbt-argv.ts";
 import { AppError } from "../core/errors.ts";
@@ -45,11 +38,6 @@ function flagTexts(own: readonly OwnArgument[]): FlagTexts {
     flags[option] = [...(flags[option] ?? []), value === true ? "true" : value];
   }
   return flags as FlagTexts;
-}
-
-/** The rows of one scope as a table. */
-export function tableOf(scope: CliScope): Partial<typeof CLI_OPTIONS> {
-  return Object.fromEntries(optionsOf(scope)) as Partial<typeof CLI_OPTIONS>;
 }
 
 function parseOwn(verb: CliVerb, argv: readonly string[]): Parsed {

@@ -82,7 +82,10 @@ test("without a profiles.yml, and for an unknown profile, dbt itself decides", (
     sendKeyfile: false,
   });
   assert.equal(none.text, null);
-  assert.equal(profile(SHOP, { choice: { profile: "nope", target: undefined } }).text, "base: {}\nother: {}\nshop: {}\n");
+  assert.equal(
+    profile(SHOP, { choice: { profile: "nope", target: undefined } }).text,
+    "base: {}\nother: {}\nshop: {}\n",
+  );
   const { text } = profile(SHOP, { choice: { profile: undefined, target: "nope" } });
   assert.deepEqual(parse(text ?? "").shop.outputs, { dev: {}, prod: {} });
 });

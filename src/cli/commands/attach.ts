@@ -1,4 +1,5 @@
 /** `dbt-remote attach RUN`: as if the command had been typed here and never been left. */
+import type { Client } from "../../api/client.ts";
 import { followRun } from "../follow-run.ts";
 import { watchInterrupts } from "../interrupts.ts";
 import { type OwnCommand, startSession } from "../own-verb.ts";
@@ -15,11 +16,15 @@ export async function attach(command: OwnCommand): Promise<number> {
     const run = await findRun(context, client, settings, ref);
     // Known here only where this user started it on this machine; an older run must not undo a newer one's target/.
     const places = await recallPlaces(context.env, run.id);
-    const mayWrite = places !== undefined && (await isNewest(client, run, places.checkout));
-    if (!mayWrite) {
-      const why = places === undefined ? "it was not started here" : "a newer run has worked on this project";
+    const leaveAlone = (why: string) =>
       output.say(`target/ is left alone: ${why} (dbt-remote artifacts ${run.id} --output DIR)`);
-    }
+    const isStillNewest = async (now: Client): Promise<boolean> => {
+      const isIt = places !== undefined && (await isNewest(now, run, places.checkout));
+      if (!isIt)
+        leaveAlone(places === undefined ? "it was not started here" : "a newer run has worked on this project");
+      return isIt;
+    };
+    const mayWrite = await isStillNewest(client);
     return await followRun({
       context,
       settings,
@@ -29,6 +34,7 @@ export async function attach(command: OwnCommand): Promise<number> {
       interrupts,
       quiet: settings.values.quiet,
       places: mayWrite ? places : undefined,
+      mayWrite: isStillNewest,
       withheld: [],
       mayCancel: places !== undefined,
     });
