@@ -87,7 +87,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   for (const warning of followed.run?.warnings ?? []) if (!jobText.includes(warning)) output.say(`warning: ${warning}`);
   const code = codeOf(followed);
   const { takeHome } = await home;
-  const mayWrite = options.places !== undefined && (await (options.mayWrite?.(client) ?? true));
+  const mayWrite = options.places !== undefined && (await (options.mayWrite?.(client).catch(() => true) ?? true));
   const places = mayWrite ? options.places : undefined;
   await takeHome({ ...options, places, client, run: followed.run ?? run, exitCode: code, finished: followed.finished });
   sayWhy(options, followed, code, missing.missing());

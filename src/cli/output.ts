@@ -35,7 +35,7 @@ function channel(stream: Terminal): Channel & { readonly endsLine: () => boolean
   return {
     isTerminal: stream.isTTY === true,
     get columns() {
-      return stream.columns ?? 80;
+      return stream.columns || 80; // 0 where a terminal does not know
     },
     endsLine: () => atLineStart,
     write: async (data) => {

@@ -1,4 +1,5 @@
 /** Where on this machine the files of a run belong: known when it is posted, needed when its artifacts come back. */
+import { readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Env } from "./context.ts";
 import { cacheFolder } from "./folders.ts";
@@ -29,6 +30,24 @@ const placesPath = (env: Env, runId: string) => path.join(cacheFolder(env), "run
 /** Keeps a run's places for a later `attach`. A cache that can't be written costs that alone. */
 export async function rememberPlaces(env: Env, runId: string, places: Places): Promise<void> {
   await writePrivately(placesPath(env, runId), JSON.stringify(places)).catch(() => undefined);
+}
+
+const KEPT_RUNS = 500;
+
+/** Forgets the places of all but the newest runs. */
+export async function prunePlaces(env: Env): Promise<void> {
+  const folder = path.dirname(placesPath(env, "any"));
+  try {
+    const names = await readdir(folder);
+    if (names.length <= KEPT_RUNS) return;
+    const ages = await Promise.all(
+      names.map(async (name) => ({ name, mtimeMs: (await stat(path.join(folder, name))).mtimeMs })),
+    );
+    ages.sort((a, b) => b.mtimeMs - a.mtimeMs);
+    for (const { name } of ages.slice(KEPT_RUNS / 2)) await rm(path.join(folder, name), { force: true });
+  } catch {
+    // a cache: another command may be pruning it too
+  }
 }
 
 /** The places of a run that this user started on this machine. */

@@ -30,7 +30,7 @@ async function run(context: CliContext, parsed: Parsed): Promise<number> {
       const { helpText } = await import("./help.ts");
       const { createOutput } = await import("./output.ts");
       const output = createOutput(context.stdout, context.stderr, { quiet: false });
-      await output.out.write(helpText(parsed.words, context.stdout.columns ?? 100));
+      await output.out.write(helpText(parsed.words, context.stdout.columns || 100));
       await output.flush();
       return 0;
     }

@@ -60,7 +60,8 @@ export async function runDbt(context: CliContext, flags: FlagTexts, dbt: DbtArgv
     });
     const { run } = answer;
     await rememberPlaces(env, run.id, built.places);
-    if (!answer.created) output.say(`run ${run.number} was started before with this idempotency key`);
+    if (!answer.created && values.idempotencyKey !== undefined)
+      output.say(`run ${run.number} was started before with this idempotency key`);
     if (values.detach) {
       await output.out.write(
         values.json
