@@ -137,10 +137,14 @@ export async function createJobHarness(): Promise<JobHarness> {
     },
 
     ended: (runId) =>
-      until(`the end of run ${runId}`, async () => {
-        const run = await stores.runs.require(runId);
-        return isTerminal(run.status) ? run : undefined;
-      }),
+      until(
+        `the end of run ${runId}`,
+        async () => {
+          const run = await stores.runs.require(runId);
+          return isTerminal(run.status) ? run : undefined;
+        },
+        60_000,
+      ),
 
     async text(runId, name = "log", channels = ["out", "err", "job"]) {
       let text = "";

@@ -23,7 +23,7 @@ const slowProject = () =>
 async function startSlow(harness: JobHarness) {
   const runId = await harness.post({ project: await slowProject(), args: ["run"] });
   const job = harness.startJob(runId);
-  await until("the slow model's start", async () => (await harness.text(runId)).includes("2 of 2 START"), 60_000);
+  await until("the slow model's start", async () => (await harness.text(runId)).includes("2 of 2 START"), 120_000);
   return { runId, job };
 }
 
