@@ -58,6 +58,8 @@ export function createReaper(params: ReaperParams): Reaper {
   const { runs, cancellations, heartbeats, followers } = stores;
   const patience = { ...PATIENCE, ...params.patience };
   const startedAtMs = now();
+  /** Runs that were killed for having taken too long. */
+  const timedOut = new Set<string>();
 
   async function pass(): Promise<void> {
     for (const run of await runs.list({ statuses: ["pending", "running"] })) {
@@ -118,14 +120,23 @@ export function createReaper(params: ReaperParams): Reaper {
   /** Where the executor knows how the job ended, there is no doubt; else the heart has to have stopped too. */
   async function isHeartBeating(run: Run, status: Gone): Promise<boolean> {
     if (status.exitCode !== null || status.signal !== null) return false;
-    const beatAtMs = (await heartbeats.get(run.id))?.atMs ?? Date.parse(run.startedAt ?? run.createdAt);
-    return now() - beatAtMs < patience.heartMs;
+    return (await silenceMs(run)) < patience.heartMs;
+  }
+
+  /** Since the last beat of the job's heart. */
+  async function silenceMs(run: Run): Promise<number> {
+    return now() - ((await heartbeats.get(run.id))?.atMs ?? Date.parse(run.startedAt ?? run.createdAt));
   }
 
   async function isOverdue(run: Run): Promise<boolean> {
-    const sinceStartMs = now() - Date.parse(run.startedAt ?? run.createdAt);
     const { timeoutMs } = run.options;
-    if (run.dbtFinished === null && timeoutMs !== null && sinceStartMs > timeoutMs + patience.timeoutMs) return true;
+    const overMs = now() - Date.parse(run.startedAt ?? run.createdAt) - (timeoutMs ?? Number.POSITIVE_INFINITY);
+    // A job whose heart beats keeps to the limit itself, and knows better when dbt began.
+    const isStuck = overMs > patience.timeoutMs && (await silenceMs(run)) > patience.timeoutMs;
+    if (run.dbtFinished === null && isStuck) {
+      timedOut.add(run.id);
+      return true;
+    }
     const cancellation = await cancellations.get(run.id);
     if (cancellation === undefined) return false;
     return now() - Date.parse(cancellation.at) > (run.dbtFinished === null ? patience.cancelMs : patience.shipMs);
@@ -137,10 +148,9 @@ export function createReaper(params: ReaperParams): Reaper {
     if (outOfMemory) {
       return { status: "failed", reason: "out_of_memory", message: "The job was ended because memory ran out." };
     }
-    const { timeoutMs } = run.options;
-    const ranMs = now() - Date.parse(run.startedAt ?? run.createdAt);
-    if (timeoutMs !== null && ranMs > timeoutMs) {
-      return { status: "failed", reason: "timed_out", message: `Stopped after ${timeoutMs / 1000} s (--timeout).` };
+    if (timedOut.delete(run.id)) {
+      const message = `Stopped after ${(run.options.timeoutMs ?? 0) / 1000} s (--timeout).`;
+      return { status: "failed", reason: "timed_out", message };
     }
     if (signal !== null || exitCode !== null) {
       const how = signal === null ? `ended with exit code ${exitCode}` : `was killed (${signal})`;

@@ -26,6 +26,8 @@ export interface ServeParams {
 }
 
 const HOUR_MS = 60 * 60 * 1000;
+/** An upload that does not end must not keep the server. */
+const LONGEST_STOP_MS = 10_000;
 const FIRST_SWEEP_MS = 60_000;
 
 /** Resolves when the server listens; the process then ends by a signal. */
@@ -66,6 +68,7 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
     journal.say(`${signal}: stopping; runs that have begun go on`);
     for (const stopTimer of stopTimers) stopTimer();
     unregister();
+    setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref();
     await service.stop().catch(journal.failure);
     await state.close();
     lock.release();

@@ -182,6 +182,7 @@ function rememberFollowers(
       return;
     }
     if (now() - (lastMs.get(run.id) ?? 0) < Math.min(SEEN_EVERY_MS, limitMs / SEEN_WITHIN)) return;
+    if (lastMs.size > 10_000) lastMs.clear();
     lastMs.set(run.id, now());
     seen(run.id).catch(onError);
   };

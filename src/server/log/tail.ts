@@ -110,7 +110,8 @@ export function createTail(params: TailParams): Tail {
     const size = page.nextOffset - offset;
     const isLast = size === 0 || (size < PAGE_BYTES / 2 && page.segments.length < 500 && !isTerminal(runBefore.status));
     const endFrame = end === undefined ? undefined : frameOf("end", end);
-    const { dbtFinished } = runBefore;
+    // Its offset is one of the log.
+    const dbtFinished = name === "log" ? runBefore.dbtFinished : null;
     const finishedFrame = dbtFinished === null ? undefined : frameOf("dbt-finished", dbtFinished);
     for (const follower of group) {
       if (frame !== undefined) {

@@ -55,9 +55,9 @@ export async function readProjectTree({ request, contents, snapshots }: Params):
   // Says that it is needed before looking, so that a sweep under way spares it.
   await snapshots.use(snapshotId);
   const entries = await snapshots.load(snapshotId);
-  const hashes = [...new Set([...entries, ...inputs].map(({ sha256 }) => sha256))];
-  await contents.touch(hashes);
-  const missing = await contents.missing(hashes);
+  // A snapshot in use keeps its contents; what only this run names has nothing else to keep it until the run is made.
+  await contents.touch(inputs.map(({ sha256 }) => sha256));
+  const missing = await contents.missing([...new Set([...entries, ...inputs].map(({ sha256 }) => sha256))]);
   if (missing.length > 0) {
     throw new AppError("blobs_missing", `${missing.length} contents of the project are not on the server.`, {
       hint: "Send them, then repeat the request",
