@@ -9,11 +9,15 @@ export function maskText(text: string, places: Places): string {
   // the longest first: one may lie in another
   const folders = Object.entries(places).sort(([, a], [, b]) => b.length - a.length);
   const placed = folders.reduce((rest, [name, folder]) => rest.replaceAll(folder, `<${name}>`), text);
-  return masked(placed)
-    .replace(/ at 0x[0-9a-f]+/g, " at <address>")
-    .replace(/tmp[a-z0-9_]{8}\b/g, "<tmp>")
-    .replace(/\bt_[0-9a-f]{12}\b/g, "<database>")
-    .replace(/\b\d+ seconds? ago\b/g, "<n> seconds ago");
+  return (
+    masked(placed)
+      .replace(/ at 0x[0-9a-f]+/g, " at <address>")
+      .replace(/tmp[a-z0-9_]{8}\b/g, "<tmp>")
+      .replace(/\bt_[0-9a-f]{12}\b/g, "<database>")
+      // the relations that dbt makes on the way have the time in their names
+      .replace(/__dbt_tmp\d{12,20}/g, "__dbt_tmp<time>")
+      .replace(/\b\d+ seconds? ago\b/g, "<n> seconds ago")
+  );
 }
 
 const VOLATILE_EVENT_KEYS: ReadonlySet<string> = new Set([
