@@ -64,18 +64,26 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
     const engine = await params.engine();
     const parsed = readArgv(request);
     const tree = await readProjectTree({ request, contents: state.contents, snapshots: stores.snapshots });
-    const envelope = readEnvelope(request.envelope, tree.profiles);
+    const received = readEnvelope(request.envelope, tree.profiles);
     checkArgumentPaths(parsed);
-    checkVariablePaths(envelope.env);
+    checkVariablePaths(received.env);
     const serverProfiles = await readServerProfiles(params.profilesDir);
     const { serverEnv } = params;
-    const profile = await readRunProfile({ parsed, envelope, serverProfiles, project: tree.project, serverEnv });
+    const profile = await readRunProfile({
+      parsed,
+      envelope: received,
+      serverProfiles,
+      project: tree.project,
+      serverEnv,
+    });
     if (profile.adapter !== null && !WITHOUT_ADAPTER.has(parsed.verb)) engine.requireAdapter(profile.adapter);
     const workspace = workspaceKey(requester.id, request.workspace ?? {});
     const { target, warehouseFile, profileFrom } = profile;
     const requesterId = requester.id;
     const pointed = profileFrom === "none" ? parsed : parseDbtArgv(pointAtProfiles(parsed));
-    const resolved = await resolveStateRuns({ parsed: pointed, stores, requesterId, workspace, target });
+    const { env } = received;
+    const resolved = await resolveStateRuns({ parsed: pointed, env, stores, requesterId, workspace, target });
+    const envelope = { ...received, env: resolved.env };
     const run: NewRun = {
       id: params.newId(),
       command: request.command,

@@ -1,5 +1,7 @@
 /** `--state run:<ref>`: the artifacts of an earlier run, which the job puts in place as a folder. */
-import { type DbtArgv, parseDbtArgv, pathOccurrences, rewritePaths } from "../../core/dbt-argv.ts";
+import { type DbtArgv, pathOccurrences, rewritePaths } from "../../core/dbt-argv.ts";
+import { pathOfVariable } from "../../core/dbt-environment.ts";
+import type { DbtPath } from "../../core/dbt-options.ts";
 import { AppError } from "../../core/errors.ts";
 import { OUTSIDE } from "../../core/placeholders.ts";
 import type { RunStateSource } from "../../core/run.ts";
@@ -9,6 +11,8 @@ import { runReference } from "./run-paths.ts";
 
 export interface StateSourceParams {
   readonly parsed: DbtArgv;
+  /** Variables that came with the request: `DBT_STATE` may name a run as well. */
+  readonly env: Readonly<Record<string, string>>;
   readonly stores: Pick<Stores, "runs" | "artifacts">;
   readonly requesterId: string;
   readonly workspace: string;
@@ -17,28 +21,44 @@ export interface StateSourceParams {
 
 export interface ResolvedState {
   readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
   readonly stateSources: readonly RunStateSource[];
 }
 
 /** Throws where there is no such run, or it wrote no manifest. */
 export async function resolveStateRuns(params: StateSourceParams): Promise<ResolvedState> {
-  const { parsed } = params;
+  const { parsed, env } = params;
   const paths = new Map<string, string>();
   const stateSources = new Map<string, RunStateSource>();
-  for (const { name, path, value } of pathOccurrences(parsed)) {
-    const ref = path.kind === "state" || path.kind === "defer-state" ? runReference(value) : undefined;
-    if (ref === undefined || paths.has(value)) continue;
-    const runId = await findRun(ref, `${name} ${value}`, params);
+  const resolve = async (option: string, value: string): Promise<string | undefined> => {
+    const ref = runReference(value);
+    if (ref === undefined) return undefined;
+    const runId = await findRun(ref, `${option} ${value}`, params);
     const source = { path: `${OUTSIDE}run-${runId}`, runId };
-    paths.set(value, source.path);
     stateSources.set(source.path, source);
+    return source.path;
+  };
+  const typed = pathOccurrences(parsed).filter(({ path }) => isState(path));
+  for (const { name, value } of typed) {
+    const path = paths.has(value) ? undefined : await resolve(name, value);
+    if (path !== undefined) paths.set(value, path);
   }
-  if (paths.size === 0) return { args: parsed.argv, stateSources: [] };
-  const args = rewritePaths(parsed, ({ path, value }) =>
-    path.kind === "state" || path.kind === "defer-state" ? paths.get(value) : undefined,
-  );
-  return { args: parseDbtArgv(args).argv, stateSources: [...stateSources.values()] };
+  const resolvedEnv = { ...env };
+  for (const [name, value] of Object.entries(env)) {
+    const at = pathOfVariable(name);
+    // A flag hides the variable.
+    if (at === null || !isState(at) || typed.some(({ path }) => path.kind === at.kind)) continue;
+    const path = await resolve(name, value);
+    if (path !== undefined) resolvedEnv[name] = path;
+  }
+  const args =
+    paths.size === 0
+      ? parsed.argv
+      : rewritePaths(parsed, ({ path, value }) => (isState(path) ? paths.get(value) : undefined));
+  return { args, env: resolvedEnv, stateSources: [...stateSources.values()] };
 }
+
+const isState = ({ kind }: DbtPath): boolean => kind === "state" || kind === "defer-state";
 
 async function findRun(ref: string, option: string, params: StateSourceParams): Promise<string> {
   const { stores, requesterId, workspace, target } = params;

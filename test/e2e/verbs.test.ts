@@ -1,0 +1,280 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import type { RunView } from "../../src/api/schemas.ts";
+import { cli, copyProject, localDbt, masked, node, startServer, type TestServer, tempFolder } from "../harness.ts";
+import { program, start } from "../programs.ts";
+import { countUntil, gatedProfiles, newGate, printed, runWhen, tokenOf } from "./gated.ts";
+import { filesIn, writeFiles } from "./written-project.ts";
+
+let server: TestServer;
+let project: string;
+const env = { DBT_PROFILES_DIR: gatedProfiles };
+const remote = (...args: string[]) => cli(args, { server, cwd: project, env });
+
+before(async () => {
+  server = await startServer({ home: tempFolder("home") });
+  project = copyProject("gated");
+});
+after(() => server.stop());
+
+test("runs, logs, attach, artifacts, cancel", async () => {
+  const parsed = await remote("parse");
+  assert.equal(parsed.code, 0, parsed.stderr);
+  const gate = newGate();
+  const detached = await remote("--detach", ...countUntil(gate), "--json");
+  const { id, number, url } = JSON.parse(detached.stdout) as { id: string; number: number; url: string };
+  assert.equal(detached.stderr, "");
+  assert.equal(url, `${server.url}/api/v1/runs/${id}`);
+
+  // While it goes on: a follower of its log, and one that attaches.
+  const options = { cwd: project, env: { ...env, DBT_SERVER_URL: server.url }, home: server.home };
+  const followed = start(node, [program("cli"), "logs", "latest", "--follow"], options);
+  const attached = start(node, [program("cli"), "attach", String(number)], options);
+  await printed(followed, /line \d+ of a run that goes on/);
+  const [running] = JSON.parse((await remote("runs", "--status", "running", "--json")).stdout) as RunView[];
+  assert.equal(running?.id, id);
+  const second = await remote("--detach", "parse");
+  assert.match(second.stdout, /^[0-9a-f-]{36}\n$/);
+  const cancelled = await remote("cancel", second.stdout.trim());
+  assert.match(cancelled.stderr, /^dbt-remote: run \d+ is cancelled$/m);
+  const again = await remote("cancel", second.stdout.trim());
+  assert.equal(again.code, 2);
+  assert.match(again.stderr, /has ended already: cancelled/);
+  rmSync(join(project, "target"), { recursive: true });
+  gate.open();
+  const [log, attach] = await Promise.all([followed.done, attached.done]);
+  assert.deepEqual([log.code, attach.code], [0, 0]);
+  assert.equal(log.stdout, attach.stdout);
+  assert.match(log.stdout, /counted to \d+/);
+  assert.match(log.stderr, /END JOB\n$/);
+  // The cancelled run is newer: this one's files must not come back.
+  assert.match(attach.stderr, /target\/ is left alone: a newer run/);
+  assert.ok(!existsSync(join(project, "target")));
+  const printedLog = await remote("logs", id.slice(0, 8), "--quiet");
+  assert.equal(printedLog.stdout, log.stdout);
+  assert.equal(printedLog.stderr, "");
+
+  const table = await remote("runs");
+  const lines = table.stdout.trimEnd().split("\n");
+  assert.equal(lines.length, 4, table.stdout);
+  assert.match(lines[1] ?? "", /^3 +[0-9a-f]{8} +cancelled/);
+  assert.match(lines[2] ?? "", /^2 +[0-9a-f]{8} +success +0 .*run-operation count_until/);
+  assert.match(lines[3] ?? "", /^1 +[0-9a-f]{8} +success +0 .*parse$/);
+  const count = async (...filters: string[]) =>
+    (JSON.parse((await remote("runs", "--json", ...filters)).stdout) as RunView[]).map((run) => run.number);
+  assert.deepEqual(await count(), [3, 2, 1]);
+  assert.deepEqual(await count("--status", "cancelled"), [3]);
+  assert.deepEqual(await count("--command", "parse"), [3, 1]);
+  assert.deepEqual(await count("--command", "parse", "--limit", "1"), [3]);
+  assert.deepEqual(await count("--since", "1h"), [3, 2, 1]);
+  assert.deepEqual(await count("--since", "2100-01-01"), []);
+  assert.deepEqual(await count("--until", "2000-01-01"), []);
+
+  const list = await remote("artifacts", "1");
+  assert.match(list.stdout, /^SIZE +PATH\n/);
+  assert.match(list.stdout, /^\d+ +target\/manifest\.json$/m);
+  const listed = JSON.parse((await remote("artifacts", "1", "--json")).stdout) as { path: string }[];
+  const folder = join(tempFolder("out"), "new");
+  const fetched = await remote("artifacts", "1", "--output", folder);
+  assert.equal(fetched.code, 0, fetched.stderr);
+  assert.deepEqual(filesIn(folder), listed.map(({ path }) => path).sort());
+  assert.ok(!filesIn(folder).some((file) => file.endsWith("partial_parse.msgpack")));
+  const single = await fetch(`${server.url}/api/v1/runs/1/artifacts/target/manifest.json`, {
+    headers: { authorization: `Bearer ${tokenOf(server)}` },
+  });
+  assert.equal(await single.text(), readFileSync(join(folder, "target", "manifest.json"), "utf8"));
+
+  for (const verb of ["logs", "attach", "cancel", "artifacts"]) {
+    const unknown = await remote(verb, "99");
+    assert.equal(unknown.code, 2);
+    assert.match(unknown.stderr, /^dbt-remote: .*99/);
+  }
+});
+
+test("attach after the fact brings back what the workspace's newest run made, once", async () => {
+  const detached = await remote("--detach", "parse");
+  const id = detached.stdout.trim();
+  await runWhen(server, id, "ended", ({ status }) => status === "success");
+  rmSync(join(project, "target"), { recursive: true, force: true });
+  const log = join(project, "logs", "dbt.log");
+  const first = await remote("attach", "latest");
+  assert.equal(first.code, 0, first.stderr);
+  assert.match(first.stdout, /Performance info/);
+  assert.ok(existsSync(join(project, "target", "manifest.json")));
+  const size = readFileSync(log).length;
+  assert.equal((await remote("attach", id)).code, 0);
+  assert.equal(readFileSync(log).length, size);
+  // A stranger's machine knows nothing of where its files belong.
+  const stranger = await cli(["attach", id], { server, cwd: project, home: tempFolder("home") });
+  assert.equal(stranger.code, 0, stranger.stderr);
+  assert.match(stranger.stderr, /target\/ is left alone: it was not started here/);
+});
+
+test("config shows, gets, sets and deletes, for the user and for the project", async () => {
+  const home = tempFolder("home");
+  const folder = writeFiles({
+    "dbt_project.yml": "name: x\n",
+    "dbt_remote.yml": "# kept\nworkspace: team # of the project\n",
+  });
+  const config = (...args: string[]) => cli(["config", ...args], { home, cwd: folder });
+  assert.equal((await config("set", "timeout", "10m")).code, 0);
+  assert.equal((await config("get", "timeout", "--json")).stdout, "600000\n");
+  assert.equal((await config("get", "workspace")).stdout, "team\n");
+  await config("set", "workspace", "mine", "--project");
+  await config("set", "env", "A,B", "--project");
+  assert.equal(
+    readFileSync(join(folder, "dbt_remote.yml"), "utf8"),
+    "# kept\nworkspace: mine # of the project\nenv:\n  - A\n  - B\n",
+  );
+  const shown = await config("show");
+  assert.match(shown.stdout, /^workspace +mine +\S+dbt_remote\.yml$/m);
+  assert.match(shown.stdout, /^timeout +\S+ +\S+config\.yml$/m);
+  await config("delete", "timeout");
+  assert.equal((await config("get", "timeout")).stdout, "\n");
+  const wrong = await config("set", "timeout", "soon");
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /soon.*timeout/);
+  const unknown = await config("set", "nonsense", "1");
+  assert.match(unknown.stderr, /no key nonsense/);
+  assert.match((await config("nonsense")).stderr, /config takes show/);
+  const token = await cli(["config", "show"], { home, cwd: folder, env: { DBT_SERVER_TOKEN: "planted-token-123" } });
+  assert.doesNotMatch(token.stdout, /planted-token/);
+});
+
+test("a project's server_url counts only after the user has agreed", async () => {
+  const home = tempFolder("home");
+  const folder = writeFiles({
+    "dbt_project.yml": "name: x\n",
+    "dbt_remote.yml": "server_url: https://dbt.example.test\n",
+  });
+  const options = { home, cwd: folder, env: { DBT_SERVER_TOKEN: "t".repeat(20) } };
+  const refused = await cli(["runs"], options);
+  assert.equal(refused.code, 2);
+  assert.match(
+    refused.stderr,
+    /dbt_remote\.yml says server_url: https:\/\/dbt\.example\.test, which you have not agreed/,
+  );
+  assert.match(refused.stderr, /--trust-project-config/);
+  assert.match((await cli(["config", "show"], options)).stdout, /not trusted yet/);
+  // Agreed to once, it is remembered; that nobody answers there is another matter.
+  const agreed = await cli(["runs", "--trust-project-config"], { ...options, timeoutMs: 60_000 });
+  assert.match(agreed.stderr, /dbt\.example\.test/);
+  assert.doesNotMatch(agreed.stderr, /agreed/);
+  assert.doesNotMatch((await cli(["config", "show"], options)).stdout, /not trusted yet/);
+});
+
+test("completion in bash", async () => {
+  const { stdout } = await cli(["completion", "bash"]);
+  const complete = (...words: string[]) => {
+    const script = `${stdout}
+COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}; _dbt_remote; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout: printed, stderr } = spawnSync("bash", ["-c", script], { encoding: "utf8" });
+    assert.equal(stderr, "");
+    return printed.split("\n").filter(Boolean);
+  };
+  assert.deepEqual(complete("dbt-remote", "bu"), ["build"]);
+  assert.ok(complete("dbt-remote", "").includes("artifacts"));
+  assert.deepEqual(complete("dbt-remote", "build", "--full"), ["--full-refresh"]);
+  assert.ok(complete("dbt-remote", "build", "--det").includes("--detach"));
+  assert.deepEqual(complete("dbt-remote", "docs", "gen"), ["generate"]);
+  assert.ok(complete("dbt-remote", "docs", "generate", "--emp").includes("--empty-catalog"));
+  assert.deepEqual(complete("dbt-remote", "config", "s"), ["show", "set"]);
+  assert.ok(complete("dbt-remote", "runs", "--st").includes("--status"));
+  for (const shell of ["zsh", "fish"]) assert.match((await cli(["completion", shell])).stdout, /dbt-remote/);
+  assert.equal((await cli(["completion", "csh"])).code, 2);
+});
+
+test("--help at every level needs no server", async () => {
+  const help = async (...args: string[]) => {
+    const { code, stdout, stderr } = await cli(args, { home: tempFolder("home"), cwd: tempFolder("empty") });
+    assert.deepEqual([code, stderr], [0, ""]);
+    return stdout;
+  };
+  const [root, build, docs, generate, runs, config] = await Promise.all([
+    help("--help"),
+    help("build", "--help"),
+    help("docs", "-h"),
+    help("docs", "generate", "--help"),
+    help("runs", "--help"),
+    help("config", "-h"),
+  ]);
+  assert.match(root, /source freshness.*\n[\s\S]*Commands of dbt-remote:[\s\S]*artifacts RUN/);
+  assert.match(build, /--full-refresh[\s\S]*anywhere on the line:[\s\S]*--detach/);
+  assert.match(docs, /docs generate/);
+  assert.match(generate, /--empty-catalog/);
+  assert.match(runs, /--status STATUS/);
+  assert.match(config, /get KEY/);
+  assert.equal(await help(), root);
+});
+
+test("--version prints dbt's own block, then this program and the server", async () => {
+  const [own, local] = await Promise.all([remote("--version"), localDbt(["--version"], { home: server.home })]);
+  const block = masked(local.stdout + local.stderr).trim();
+  assert.equal(own.code, 0, own.stderr);
+  assert.ok(masked(own.stdout).includes(block.split("\n")[0] ?? "-"), own.stdout);
+  assert.match(own.stdout, /installed: \d+\.\d+/);
+  assert.match(own.stdout, /^dbt-remote: \d+\.\d+\.\d+$/m);
+  assert.match(own.stdout, /^dbt-server: \d+\.\d+\.\d+ at http/m);
+  const alone = await cli(["--version"], { home: tempFolder("home") });
+  assert.match(alone.stdout + alone.stderr, /^dbt-remote: \d+\.\d+\.\d+$/m);
+});
+
+test("init and docs serve run the dbt of this machine, or say plainly what to do", async () => {
+  const tools = tempFolder("bin");
+  for (const name of ["node", "sh", "env"])
+    symlinkSync(spawnSync("which", [name], { encoding: "utf8" }).stdout.trim(), join(tools, name));
+  const bare = { cwd: tempFolder("empty"), env: { PATH: tools } };
+  const serve = await cli(["docs", "serve", "--port", "1"], bare);
+  assert.equal(serve.code, 2);
+  assert.match(serve.stderr, /works on this machine, and no dbt is installed here\.\n.*docs generate --static/);
+  const init = await cli(["init"], bare);
+  assert.match(init.stderr, /pip install/);
+  writeFileSync(join(tools, "dbt"), `#!/bin/sh\necho "local dbt: $*"; exit 3\n`, { mode: 0o755 });
+  const local = await cli(["--quiet", "docs", "serve", "--port", "8080"], bare);
+  assert.deepEqual([local.code, local.stdout], [3, "local dbt: --quiet docs serve --port 8080\n"]);
+});
+
+test("of several servers on this machine one has to be chosen", async () => {
+  const home = tempFolder("home");
+  const [one, two] = await Promise.all([startServer({ home }), startServer({ home })]);
+  try {
+    const both = await cli(["runs"], { home });
+    assert.equal(both.code, 2);
+    assert.match(both.stderr, new RegExp(`Several servers run here: .*${one.url}`));
+    assert.match(both.stderr, /Choose one: --server-url http/);
+    const chosen = await cli(["runs", "--all", "--server-url", two.url, "--json"], { home });
+    assert.deepEqual([chosen.code, chosen.stdout], [0, "[]\n"]);
+    await one.stop();
+    assert.equal((await cli(["runs"], { home })).code, 0);
+  } finally {
+    await Promise.all([one.stop(), two.stop()]);
+  }
+  const gone = await cli(["runs"], { home });
+  assert.equal(gone.code, 2);
+  assert.match(gone.stderr, /No dbt-server was found on this machine.*\n +Start one/);
+});
+
+/** The server's program with a clock that is ahead. */
+function serverDaysAhead(days: number, args: readonly string[]) {
+  const clock = `const now = Date.now; Date.now = () => now() + ${days * 86_400_000};`;
+  const ahead = `data:text/javascript,${encodeURIComponent(clock)}`;
+  return start(node, ["--import", ahead, program("server"), ...args, "--data-dir", server.dataDir]).done;
+}
+
+test("gc says what it would remove, and removes what retention lets go", async () => {
+  const soon = await serverDaysAhead(0, ["gc"]);
+  assert.deepEqual([soon.code, soon.stdout], [0, "nothing to remove\n"], soon.stderr);
+  const would = await serverDaysAhead(31, ["gc", "--dry-run"]);
+  assert.match(would.stdout, /^would remove \d runs$/m);
+  assert.match(would.stdout, /^would remove \d+ contents/m);
+  const before = (JSON.parse((await remote("runs", "--json")).stdout) as RunView[]).length;
+  assert.ok(before >= 3);
+  assert.equal((await serverDaysAhead(31, ["gc", "--retention-days", "60"])).stdout.includes("runs"), false);
+  const did = await serverDaysAhead(31, ["gc"]);
+  assert.match(did.stdout, new RegExp(`^removed ${before} runs$`, "m"));
+  assert.equal((await remote("runs", "--json")).stdout, "[]\n");
+  assert.equal((await remote("logs", "1")).code, 2);
+});
