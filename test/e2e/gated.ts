@@ -1,7 +1,7 @@
 /** Runs that go on until the test opens their gate: how to start them, ask about them, and find their processes. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { after, type TestContext } from "node:test";
 import { createClient } from "../../src/api/client.ts";
 import type { RunView } from "../../src/api/schemas.ts";
 import { type CliOptions, copyProject, root, startCli, type TestServer, tempFolder, until } from "../harness.ts";
@@ -39,20 +39,29 @@ export interface Checkout {
   start(args: readonly string[], options?: CliOptions): Program;
 }
 
+const started: Program[] = [];
+// What a failed test has left running would keep its file from ending.
+after(() => {
+  for (const each of started) each.kill("SIGKILL");
+});
+
 /** A copy of the gated project, with a workspace of its own. */
 export function newCheckout(server: TestServer | undefined, home?: string): Checkout {
   const project = copyProject("gated");
   return {
     project,
-    start: (args, options = {}) =>
-      startCli(args, {
+    start(args, options = {}) {
+      const cli = startCli(args, {
         cwd: project,
         timeoutMs: 300_000,
         ...(server && { server }),
         ...(home !== undefined && { home }),
         ...options,
         env: { DBT_PROFILES_DIR: gatedProfiles, ...options.env },
-      }),
+      });
+      started.push(cli);
+      return cli;
+    },
   };
 }
 
