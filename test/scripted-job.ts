@@ -1,5 +1,6 @@
 /** Stands in for dbt-job in tests of the server: does to State what a job does, as its run's `--vars` say. */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { snapshotId } from "../src/snapshot/entry.ts";
 import { openLocalState } from "../src/state/local/open.ts";
 import { createStores } from "../src/state/stores.ts";
@@ -35,6 +36,9 @@ for (let line = 1; line <= (script.lines ?? 0); line += 1) await say("out", `lin
 const isCancelled = async (): Promise<boolean> =>
   script.stubborn !== true && (await cancellations.get(runId)) !== undefined;
 while (script.until !== undefined && !existsSync(script.until) && !(await isCancelled())) await pause();
+const profiles = join(env("DBT_SERVER_DATA_DIR"), "workspaces", pending.workspace, String(root), "profiles");
+mkdirSync(profiles, { recursive: true });
+writeFileSync(join(profiles, "profiles.yml"), "as the job leaves it when it is cut off");
 if (script.dies === "during") process.kill(process.pid, "SIGKILL");
 
 const exitCode = script.exitCode ?? 0;

@@ -6,7 +6,7 @@ import type { RunAnswer, RunRequest } from "../src/api/schemas.ts";
 import { createLocalExecutor, jobOutputPath } from "../src/executors/local.ts";
 import { type Auth, createAuth } from "../src/server/auth.ts";
 import { createService, type Service, type ServiceParams } from "../src/server/service.ts";
-import { warehousePath } from "../src/server/workspaces.ts";
+import { clearRoot, warehousePath } from "../src/server/workspaces.ts";
 import { snapshotId } from "../src/snapshot/entry.ts";
 import { openLocalState } from "../src/state/local/open.ts";
 import type { State } from "../src/state/port.ts";
@@ -71,6 +71,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
     serverEnv: options.serverEnv ?? {},
     jobOutput: (runId) => jobOutputPath(dataDir, runId),
     warehousePath: (run) => warehousePath(dataDir, run),
+    clearRoot: (run, root) => clearRoot(dataDir, run, root),
     onError: (error) => failures.push(error),
     patience: options.patience ?? {},
   });

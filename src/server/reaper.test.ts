@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempFolder } from "../../test/folders.ts";
@@ -52,6 +53,8 @@ test("jobs that go without a word", async (t) => {
     assert.equal(body, "root 1\nline 1\nline 2\nline 3\n");
     assert.equal(run.logSize, body.length);
     assert.equal((await streamTypes(server, run.id)).at(-1), "end");
+    const profiles = join(server.dataDir, "workspaces", run.workspace, "1", "profiles");
+    assert.deepEqual(readdirSync(profiles), [], "the profile of a job that was cut off stays nowhere");
   });
 
   await t.test("after dbt had ended: dbt's own end stands, with a warning", async () => {

@@ -1,6 +1,7 @@
 /** How the server ends a run whose job cannot: because it never began, or because it is gone. */
 import { createHash } from "node:crypto";
 import type { FailureReason, Run } from "../core/run.ts";
+import type { WorkspaceRoot } from "../state/leases.ts";
 import type { LogName, LogSeal, State } from "../state/port.ts";
 import type { RunPatch } from "../state/runs.ts";
 import type { Stores } from "../state/stores.ts";
@@ -19,8 +20,24 @@ export interface RunEndings {
 
 const EMPTY_LOG: LogSeal = { finalOffset: 0, sha256: createHash("sha256").digest("hex") };
 
-export function createRunEndings(state: State, stores: Stores, launches: Launches): RunEndings {
+export interface RunEndingsParams {
+  readonly state: State;
+  readonly stores: Stores;
+  readonly launches: Launches;
+  /** Removes the secrets that a job which was cut off left in a root that nobody else has. */
+  readonly clearRoot: (run: Run, root: WorkspaceRoot) => void;
+}
+
+export function createRunEndings({ state, stores, launches, clearRoot }: RunEndingsParams): RunEndings {
   const { runs, leases } = stores;
+
+  /** Before the run's end is written: from then on another run may have its root. */
+  async function clear(run: Run): Promise<void> {
+    for (const root of [1, 2] as const) {
+      const holder = await leases.holder(run.workspace, root);
+      if (holder === undefined || holder === run.id) clearRoot(run, root);
+    }
+  }
 
   async function tidy({ id, workspace }: Run): Promise<void> {
     await leases.release({ workspace, root: 1, runId: id });
@@ -53,6 +70,7 @@ export function createRunEndings(state: State, stores: Stores, launches: Launche
     async endRunning(run, ending) {
       const { finalOffset, sha256 } = await seal(run.id, "log");
       await seal(run.id, "events");
+      await clear(run);
       const log = { logSize: finalOffset, logSha256: sha256 };
       const { dbtFinished } = run;
       if (dbtFinished === null) {

@@ -15,7 +15,7 @@ import { listen } from "./listen.ts";
 import type { ServerSettings } from "./options.ts";
 import { register, registrationFolder, registrationToken } from "./registration.ts";
 import { createService } from "./service.ts";
-import { warehousePath } from "./workspaces.ts";
+import { clearRoot, warehousePath } from "./workspaces.ts";
 
 export interface ServeParams {
   readonly settings: ServerSettings;
@@ -55,6 +55,7 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
     serverEnv: jobEnvironment(env, settings.jobEnv, {}),
     jobOutput: (runId) => jobOutputPath(dataDir, runId),
     warehousePath: (run) => warehousePath(dataDir, run),
+    clearRoot: (run, root) => clearRoot(dataDir, run, root),
     onError: journal.failure,
   });
 

@@ -5,6 +5,7 @@ import { AppError } from "../core/errors.ts";
 import { isTerminal, type Run } from "../core/run.ts";
 import type { Executor } from "../executors/port.ts";
 import { CANCELLATIONS } from "../state/cancellations.ts";
+import type { WorkspaceRoot } from "../state/leases.ts";
 import type { State } from "../state/port.ts";
 import type { Stores } from "../state/stores.ts";
 import { createApp } from "./app.ts";
@@ -43,6 +44,8 @@ export interface ServiceParams {
   readonly serverEnv: Readonly<Record<string, string | undefined>>;
   /** Where a job's own output lies. */
   readonly jobOutput: (runId: string) => string;
+  /** Removes the secrets that a job which was cut off left in a root. */
+  readonly clearRoot: (run: Run, root: WorkspaceRoot) => void;
   readonly warehousePath: (run: Run) => string | null;
   readonly now: () => number;
   /** Told of what was not expected, and of which request it was. */
@@ -77,7 +80,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
     serverId: randomUUID(),
     now,
   });
-  const endings = createRunEndings(state, stores, launches);
+  const endings = createRunEndings({ state, stores, launches, clearRoot: params.clearRoot });
   const dispatcher = createDispatcher({ stores, executor, launches, endings, maxRuns: settings.maxRuns, onError });
   const reaper = createReaper({
     ...{ stores, executor, launches, endings, now, onError },

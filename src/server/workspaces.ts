@@ -3,6 +3,7 @@ import { readdirSync, rmSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import type { Run } from "../core/run.ts";
 import { loadRestoreIndex } from "../snapshot/restore-index.ts";
+import type { WorkspaceRoot } from "../state/leases.ts";
 import type { RunStore } from "../state/runs.ts";
 
 /** Where a relative warehouse file of the profile lies; null where the profile names none, or an absolute path. */
@@ -11,6 +12,12 @@ export function warehousePath(dataDir: string, run: Run): string | null {
   if (file === null || isAbsolute(file) || file.startsWith("~") || file.includes("{{")) return null;
   // Whoever uses a warehouse file works in the first root.
   return join(dataDir, "workspaces", run.workspace, "1", "tree", run.projectDir, file);
+}
+
+/** Empties the folder of profiles and keys, as the job does at its end; for one that was cut off. */
+export function clearRoot(dataDir: string, run: Pick<Run, "workspace">, root: WorkspaceRoot): void {
+  const profiles = join(dataDir, "workspaces", run.workspace, String(root), "profiles");
+  for (const name of namesIn(profiles)) rmSync(join(profiles, name), { recursive: true, force: true });
 }
 
 export interface SweepParams {
