@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** dbt-job: executes one run. Started by a dbt-server's executor, which says through the environment which one. */
+import module from "node:module";
+import { join } from "node:path";
 import { explain } from "./explain.ts";
 import { checkNode, parseSettings } from "./settings.ts";
 import { createStopSwitch, stopOnFailure, stopOnSignal } from "./stopping.ts";
@@ -9,6 +11,8 @@ async function main(): Promise<0 | 1> {
   checkNode(process.version);
   const env = { ...process.env };
   const settings = parseSettings(env);
+  // Beside State, where nobody else may write: what is compiled there is run.
+  module.enableCompileCache(join(settings.dataDir, "compiled"));
   const stop = createStopSwitch();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopOnSignal(stop, signal));
   process.on("SIGHUP", () => undefined);

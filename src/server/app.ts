@@ -2,6 +2,7 @@
 import fastify, { type FastifyRequest } from "fastify";
 import { AppError } from "../core/errors.ts";
 import { errorHandler } from "./error-answers.ts";
+import { lazyValidators } from "./lazy-validation.ts";
 import { addOpenApi } from "./openapi.ts";
 import { addArtifactRoutes } from "./routes/artifacts.ts";
 import { acceptBytes } from "./routes/bodies.ts";
@@ -26,6 +27,7 @@ export async function createApp(context: AppContext): Promise<App> {
     ajv: {
       customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, keywords: ["prefixItems"] },
     },
+    schemaController: { compilersFactory: { buildValidator: lazyValidators() } },
     frameworkErrors: onFailure,
   });
   // Answers are built field by field; the schemas only describe them.

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** dbt-server: the command line. Nothing that an older Node lacks is loaded before its version is known. */
 import { readFileSync } from "node:fs";
+import module from "node:module";
 import { availableParallelism, homedir } from "node:os";
+import { join } from "node:path";
 import { AppError } from "../core/errors.ts";
 import { checkNode } from "./node-version.ts";
 import { parseServerCommand, serverHelp } from "./options.ts";
@@ -25,8 +27,11 @@ async function main(): Promise<void> {
       return;
     }
     case "serve": {
+      // In the data folder, where nobody else may write: what is compiled there is run.
+      module.enableCompileCache(join(command.settings.dataDir, "compiled"));
       const { serve } = await import("./serve.ts");
       await serve({ settings: command.settings, env, version: version(), ...around });
+      module.flushCompileCache();
       return;
     }
   }
