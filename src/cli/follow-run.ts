@@ -31,8 +31,8 @@ export interface FollowRunOptions {
   readonly mayCancel?: boolean;
 }
 
-/** The most that an ordinary exit code is; above, 128 + a signal. */
-const MAX_EXIT_CODE = 127;
+/** dbt's exit codes up to here speak for themselves: all was well, or a model or test failed. */
+const MAX_PLAIN_EXIT_CODE = 1;
 const MAX_JOB_TEXT = 65_536;
 
 export async function followRun(options: FollowRunOptions): Promise<number> {
@@ -74,8 +74,8 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
         broken: (reason) => output.say(`connection lost (${reason}); trying again`),
         mended: () => output.say("connected again"),
       },
-      // Where dbt was killed, only the run's own end tells why.
-      leaveAt: ({ exitCode }) => exitCode <= MAX_EXIT_CODE && !settings.values.elementary,
+      // Where dbt was stopped or killed, only the run's own end tells why.
+      leaveAt: ({ exitCode }) => exitCode <= MAX_PLAIN_EXIT_CODE && !settings.values.elementary,
       giveUpAfterMs: settings.values.reconnectTimeout,
       signal: interrupts.signal,
     });
