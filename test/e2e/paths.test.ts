@@ -52,7 +52,7 @@ const SOURCE = `
 sources:
   - name: raw
     schema: main
-    config: {loaded_at_field: "cast(at as timestamp)", freshness: {warn_after: {count: 100000, period: day}}}
+    config: {loaded_at_field: "cast(made_at as timestamp)", freshness: {warn_after: {count: 100000, period: day}}}
     tables: [{name: people}]
 `;
 
@@ -61,7 +61,7 @@ function stateProject(): { readonly folder: string; readonly project: string } {
   const folder = writeFiles({
     "app/dbt_project.yml": projectYaml(),
     "app/profiles.yml": DUCKDB_PROFILE,
-    "app/seeds/people.csv": "id,at\n1,2026-01-01\n",
+    "app/seeds/people.csv": "id,made_at\n1,2026-01-01\n",
     "app/models/sources.yml": SOURCE,
     "app/models/one.sql": "select id from {{ ref('people') }}",
     "app/models/two.sql": "select id from {{ ref('one') }}",
@@ -84,6 +84,7 @@ function results(target: string): Record<string, string> {
 test("earlier artifacts as state: local folders, the latest run, a run; freshness writes where it is told", async () => {
   const { folder, project } = stateProject();
   const options = { cwd: project };
+  const below = { cwd: join(project, "models"), env: { DBT_PROFILES_DIR: project } };
   await remote(["build"], options);
   const [built] = JSON.parse((await remote(["runs", "--json", "--limit", "1"], options)).stdout) as RunView[];
   cpSync(join(project, "target"), join(project, "state", "in"), { recursive: true });
@@ -93,21 +94,23 @@ test("earlier artifacts as state: local folders, the latest run, a run; freshnes
   edit(project, "two", "select id, 2 as two from {{ ref('one') }}");
   const select = ["-s", "state:modified", "--output", "name", "--quiet"];
   const latest = await remote(["ls", ...select, "--state", "run:latest"], options);
-  assert.equal(latest.stdout, "two\n");
+  assert.deepEqual(
+    [latest.stdout, latest.stderr],
+    ["two\n", ""],
+    "with --quiet there are no lines of dbt-remote's own",
+  );
   const named = await remote(["ls", ...select], { ...options, env: { DBT_STATE: `run:${built?.id}` } });
   assert.equal(named.stdout, "two\n");
 
   // Relative to the project, whatever the current folder; deferred to what lies outside.
   const defer = ["--defer", "--favor-state", "--defer-state", join(folder, "state-out")];
-  await remote(["compile", "-s", "state:modified", "--state", "state/in", ...defer], { cwd: join(project, "models") });
+  await remote(["compile", "-s", "state:modified", "--state", "state/in", ...defer], below);
   assert.match(readFileSync(join(project, "target/compiled/p/models/two.sql"), "utf8"), /from "p"\."main"\."one"/);
   assert.ok(!existsSync(join(project, "target/compiled/p/models/one.sql")));
 
   await remote(["source", "freshness", "-o", "../fresh/out.json"], options);
   assert.ok(existsSync(join(folder, "fresh/out.json")));
-  await remote(["source", "freshness", "--output", "fresh.json", "--project-dir", ".."], {
-    cwd: join(project, "models"),
-  });
+  await remote(["source", "freshness", "--output", "fresh.json", "--project-dir", ".."], below);
   assert.ok(existsSync(join(project, "models/fresh.json")));
   assert.ok(!filesIn(folder).some((file) => file.endsWith("partial_parse.msgpack")));
 });

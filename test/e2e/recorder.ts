@@ -2,7 +2,7 @@
  * Stands where a server would and refuses every run once it has all of it: shows what the CLI sends, to the byte, without
  * a dbt having to run.
  */
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import type { RunRequest, SnapshotRequest } from "../../src/api/schemas.ts";
@@ -17,17 +17,26 @@ export interface Recorded extends Result {
   readonly files: ReadonlyMap<string, string>;
   /** Bodies of all requests, for texts that must not be in them. */
   readonly sent: string;
+  /** Method and path of all requests. */
+  readonly requests: readonly string[];
+}
+
+export interface RecordOptions extends ProgramOptions {
+  /** As a server that has this project already; `files` is then empty. */
+  readonly knowsProject?: boolean;
 }
 
 /** Runs dbt-remote against a server that refuses what it gets. Throws where nothing was posted. */
-export async function record(args: readonly string[], options: ProgramOptions = {}): Promise<Recorded> {
+export async function record(args: readonly string[], options: RecordOptions = {}): Promise<Recorded> {
   let request: RunRequest | undefined;
   const snapshots = new Map<string, ReadonlyMap<string, string>>();
   const bodies: Buffer[] = [];
+  const requests: string[] = [];
   const server = createServer(async (incoming, response) => {
-    const body = await bodyOf(incoming);
+    const body = await buffer(incoming);
     bodies.push(body);
     const url = incoming.url ?? "";
+    requests.push(`${incoming.method} ${url}`);
     const answer = (status: number, value: unknown) =>
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
     if (url.startsWith("/api/v1/snapshots/")) {
@@ -38,7 +47,8 @@ export async function record(args: readonly string[], options: ProgramOptions = 
       return answer(200, { id, missing: [] });
     }
     const posted = JSON.parse(body.toString()) as RunRequest;
-    if (!snapshots.has(posted.snapshotId ?? "")) return answer(409, failure("snapshot_unknown", "not seen yet"));
+    if (options.knowsProject !== true && !snapshots.has(posted.snapshotId ?? ""))
+      return answer(409, failure("snapshot_unknown", "not seen yet"));
     request = posted;
     return answer(400, failure("bad_request", "recorded"));
   });
@@ -50,7 +60,7 @@ export async function record(args: readonly string[], options: ProgramOptions = 
     if (request === undefined) throw new Error(`nothing was posted:\n${result.stderr}`);
     const files = snapshots.get(request.snapshotId ?? "") ?? new Map<string, string>();
     const sent = Buffer.concat(bodies).toString();
-    return { ...result, request, envelope: request.envelope ?? {}, files, sent };
+    return { ...result, request, envelope: request.envelope ?? {}, files, sent, requests };
   } finally {
     server.closeAllConnections();
     server.close();
@@ -59,9 +69,4 @@ export async function record(args: readonly string[], options: ProgramOptions = 
 
 function failure(code: string, message: string) {
   return { error: { code, message } };
-}
-
-/** Packs are compressed bytes; nothing asks for them here. */
-async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
-  return buffer(incoming);
 }
