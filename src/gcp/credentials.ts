@@ -1,0 +1,152 @@
+/** The kinds of credentials files, and how each becomes an access token. */
+import { createSign } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { AppError } from "../core/errors.ts";
+import { RetryLater } from "./retry.ts";
+
+export interface FreshToken {
+  readonly token: string;
+  readonly expiresAtMs: number;
+}
+
+export interface ExchangeParams {
+  readonly fetch: typeof fetch;
+  readonly nowMs: number;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
+const TOKEN_URL = "https://oauth2.googleapis.com/token";
+const STS_URL = "https://sts.googleapis.com/v1/token";
+const TIMEOUT_MS = 15_000;
+
+/** Exchanges the content of a credentials file for a token. Throws `RetryLater` for what may pass. */
+export async function fetchToken(file: unknown, params: ExchangeParams): Promise<FreshToken> {
+  const fields = fieldsOf(file);
+  switch (fields["type"]) {
+    case "authorized_user":
+      return exchange(params, text(fields, "token_uri", TOKEN_URL), {
+        grant_type: "refresh_token",
+        client_id: text(fields, "client_id"),
+        client_secret: text(fields, "client_secret"),
+        refresh_token: text(fields, "refresh_token"),
+      });
+    case "service_account":
+      return exchange(params, text(fields, "token_uri", TOKEN_URL), {
+        grant_type: "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        assertion: signedAssertion(fields, params.nowMs),
+      });
+    case "impersonated_service_account": {
+      const source = await fetchToken(fields["source_credentials"], params);
+      return impersonate(params, text(fields, "service_account_impersonation_url"), source);
+    }
+    case "external_account": {
+      const federated = await exchange(params, text(fields, "token_url", STS_URL), {
+        grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+        requested_token_type: "urn:ietf:params:oauth:token-type:access_token",
+        audience: text(fields, "audience"),
+        scope: SCOPE,
+        subject_token_type: text(fields, "subject_token_type"),
+        subject_token: await subjectToken(fieldsOf(fields["credential_source"]), params),
+      });
+      const url = fields["service_account_impersonation_url"];
+      return url === undefined ? federated : impersonate(params, String(url), federated);
+    }
+    default:
+      throw unusable(`they are of the kind ${JSON.stringify(fields["type"])}, which is not known here`);
+  }
+}
+
+/** The token of the outer identity: workload identity federation keeps it in a file or behind a URL. */
+async function subjectToken(source: Fields, { fetch: send }: ExchangeParams): Promise<string> {
+  const format = fieldsOf(source["format"] ?? {});
+  const { file, url } = source;
+  let content: string;
+  if (typeof file === "string") {
+    content = await readFile(file, "utf8").catch((error: unknown) => {
+      throw unusable(`the token in ${file} can't be read: ${error instanceof Error ? error.message : error}`);
+    });
+  } else if (typeof url === "string") {
+    const headers = fieldsOf(source["headers"] ?? {}) as Record<string, string>;
+    content = await answerOf(() => send(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) }));
+  } else {
+    throw unusable("their credential_source is neither a file nor a URL");
+  }
+  if (format["type"] !== "json") return content.trim();
+  return text(fieldsOf(JSON.parse(content)), text(format, "subject_token_field_name"));
+}
+
+async function impersonate({ fetch: send }: ExchangeParams, url: string, source: FreshToken): Promise<FreshToken> {
+  const answer = await answerOf(() =>
+    send(url, {
+      method: "POST",
+      headers: { authorization: `Bearer ${source.token}`, "content-type": "application/json" },
+      body: JSON.stringify({ scope: [SCOPE], lifetime: "3600s" }),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    }),
+  );
+  const fields = fieldsOf(JSON.parse(answer));
+  return { token: text(fields, "accessToken"), expiresAtMs: Date.parse(text(fields, "expireTime")) };
+}
+
+async function exchange(params: ExchangeParams, url: string, form: Record<string, string>): Promise<FreshToken> {
+  const body = new URLSearchParams(form);
+  const answer = await answerOf(() =>
+    params.fetch(url, { method: "POST", body, signal: AbortSignal.timeout(TIMEOUT_MS) }),
+  );
+  const fields = fieldsOf(JSON.parse(answer));
+  return {
+    token: text(fields, "access_token"),
+    expiresAtMs: params.nowMs + Number(fields["expires_in"] ?? 3600) * 1000,
+  };
+}
+
+async function answerOf(send: () => Promise<Response>): Promise<string> {
+  let response: Response;
+  let body: string;
+  try {
+    response = await send();
+    body = await response.text();
+  } catch (error) {
+    throw new RetryLater(unusable(`Google could not be asked: ${error instanceof Error ? error.message : error}`));
+  }
+  if (response.ok) return body;
+  // Google's answer names what is wrong; it does not repeat the secret.
+  const error = unusable(`Google answered ${response.status}: ${body.slice(0, 300).trim()}`);
+  throw response.status >= 500 || response.status === 429 ? new RetryLater(error) : error;
+}
+
+function signedAssertion(fields: Fields, nowMs: number): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const issuedAt = Math.floor(nowMs / 1000);
+  const header = { alg: "RS256", typ: "JWT", kid: fields["private_key_id"] };
+  const claims = {
+    ...{ iss: text(fields, "client_email"), scope: SCOPE, aud: text(fields, "token_uri", TOKEN_URL) },
+    ...{ iat: issuedAt, exp: issuedAt + 3600 },
+  };
+  const signed = `${part(header)}.${part(claims)}`;
+  try {
+    return `${signed}.${createSign("RSA-SHA256").update(signed).sign(text(fields, "private_key"), "base64url")}`;
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw unusable("their private_key is no key");
+  }
+}
+
+function fieldsOf(value: unknown): Fields {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
+  throw unusable("something in them is no JSON object");
+}
+
+function text(fields: Fields, name: string, fallback?: string): string {
+  const value = fields[name] ?? fallback;
+  if (typeof value === "string" && value !== "") return value;
+  throw unusable(`${name} is missing`);
+}
+
+function unusable(why: string): AppError {
+  return new AppError("state_unavailable", `Google's credentials can't be used: ${why}.`, {
+    hint: "On your own machine: gcloud auth application-default login.",
+  });
+}
