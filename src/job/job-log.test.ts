@@ -147,6 +147,7 @@ function forwarding(writer: LogWriter, append: LogWriter["append"]): LogWriter {
       return writer.offset;
     },
     append,
+    due: () => writer.due(),
     seal: () => writer.seal(),
     close: () => writer.close(),
   };

@@ -6,8 +6,10 @@ import { AppError } from "../core/errors.ts";
 import { createScrubber, type Scrubber } from "../core/scrub.ts";
 import type { LogChannel, LogSeal, LogSegment, LogWriter } from "../state/port.ts";
 
-/** Pause between two appends; a lone line never waits. */
+/** Shortest pause between two appends, which the writer may want longer; a lone line never waits. */
 const BATCH_MS = 15;
+/** So much does not wait for the writer's pause to end. */
+const SHIP_BYTES = 1024 * 1024;
 /** What may wait to be written before `write` blocks. */
 const QUEUE_BYTES = 4 * 1024 * 1024;
 const RETRY_MS = 10_000;
@@ -66,6 +68,7 @@ export function createJobLog({ writer, secrets, now, onFailure, retryMs = RETRY_
     if (last?.channel === channel) last.parts.push(bytes);
     else queue.push({ channel, timeMs: now(), parts: [bytes] });
     queuedBytes += bytes.length;
+    if (queuedBytes >= SHIP_BYTES) hurry?.();
     shipping ??= ship().finally(() => {
       shipping = undefined;
       wake();
@@ -86,15 +89,17 @@ export function createJobLog({ writer, secrets, now, onFailure, retryMs = RETRY_
   }
 
   /** Until the next batch may go. Nothing is queued meanwhile: the next line finds the way free. */
-  function pause(): Promise<void> | undefined {
-    if (isUrgent) return undefined;
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, BATCH_MS);
-      hurry = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+  async function pause(): Promise<void> {
+    if (isUrgent || queuedBytes >= SHIP_BYTES) return;
+    let timer: NodeJS.Timeout | undefined;
+    const isDue = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, BATCH_MS);
+    }).then(() => writer.due());
+    const isHurried = new Promise<void>((resolve) => {
+      hurry = resolve;
     });
+    await Promise.race([isDue, isHurried]);
+    clearTimeout(timer);
   }
 
   async function append(batch: readonly LogSegment[]): Promise<void> {

@@ -147,12 +147,14 @@ async function sweepContents(state: State, sweep: Sweep, now: () => number): Pro
     if (gone.has(run.id)) continue;
     for (const { sha256 } of run.inputs) named.add(sha256);
   }
-  const removed: BlobInfo[] = [];
+  const old: BlobInfo[] = [];
   for await (const info of pages((options) => state.contents.list(options))) {
-    if (named.has(info.name) || info.modifiedAtMs >= cutoffMs) continue;
-    if (dryRun || (await state.contents.remove(info.name, cutoffMs))) removed.push(info);
+    if (!named.has(info.name) && info.modifiedAtMs < cutoffMs) old.push(info);
   }
-  return sum(removed);
+  if (dryRun) return sum(old);
+  const hashes = old.map(({ name }) => name);
+  const removed = new Set(await state.contents.removeMany(hashes, cutoffMs));
+  return sum(old.filter(({ name }) => removed.has(name)));
 }
 
 type ListPage = (options: { after?: string; limit: number }) => Promise<BlobInfo[]>;

@@ -123,6 +123,11 @@ export type LogName = "log" | "events";
 export interface LogWriter {
   readonly offset: number;
   append(segments: readonly LogSegment[]): Promise<void>;
+  /**
+   * Resolves when the next append is due: where each append costs, what comes until then belongs together. Who is in a
+   * hurry, or has much, need not wait for it.
+   */
+  due(): Promise<void>;
   /** Ends the stream for good, compacting where the backend gains by it. */
   seal(): Promise<LogSeal>;
   close(): Promise<void>;
@@ -138,12 +143,23 @@ export interface LogStore {
   remove(runId: string): Promise<void>;
 }
 
+/** One of many contents that arrive together. */
+export interface IncomingContent {
+  readonly sha256: string;
+  /** Of the content, as it was said to be. */
+  readonly size: number;
+  /** Read before the next one is asked for. */
+  readonly content: Uint8Array | Readable;
+}
+
 /** The content-addressed files of all snapshots; names are SHA-256 in lower-case hex. */
 export interface ContentStore {
   /** Those of the given hashes that the store does not hold. */
   missing(hashes: readonly string[]): Promise<string[]>;
   /** Verifies the bytes against the hash and keeps them. Throws `blob_corrupt` where they differ. */
   put(sha256: string, content: Uint8Array | Readable): Promise<void>;
+  /** `put` for many, for as little as the backend can. What arrived whole before an error is kept. Tells how many came. */
+  putMany(files: AsyncIterable<IncomingContent>): Promise<number>;
   read(sha256: string): Promise<Readable | undefined>;
   /** A path that can be copied from, where the store has files; undefined elsewhere or when absent. */
   localPath(sha256: string): string | undefined;
@@ -152,6 +168,8 @@ export interface ContentStore {
   list(options?: { readonly after?: string; readonly limit?: number }): Promise<BlobInfo[]>;
   /** As `BlobStore.remove`. */
   remove(sha256: string, ifUnusedSinceMs?: number): Promise<boolean>;
+  /** `remove` for many; tells which went. A backend that keeps many together may leave some for a later time. */
+  removeMany(hashes: readonly string[], ifUnusedSinceMs?: number): Promise<string[]>;
   /** Bytes of an unfinished upload of one large file. */
   uploadedBytes(sha256: string): Promise<number>;
   /** Appends a part at `offset`; throws `upload_offset` (details.offset) where that is not the end. Resolves to the new end. */

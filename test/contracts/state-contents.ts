@@ -57,6 +57,48 @@ export function contentsContract(harnessOf: HarnessOf): void {
       assert.deepEqual(await bytesOf(await contents().read(file.sha256)), file.bytes);
     });
 
+    test("many at once: all are there for every handle, whole up to the first that is not what it says", async () => {
+      const files = [newFile(0), newFile(), newFile(40_000), newFile(3_000_000), newFile(5)];
+      const [empty, first] = files;
+      async function* incoming(wrong?: string) {
+        for (const { sha256, bytes } of files) {
+          const content = bytes.length % 2 === 0 ? bytes : Readable.from([bytes], { objectMode: false });
+          yield { sha256: sha256 === wrong ? newFile().sha256 : sha256, size: bytes.length, content };
+        }
+      }
+      const third = files[2]?.sha256;
+      await assert.rejects(contents().putMany(incoming(third)), codeIs("blob_corrupt"));
+      const hashes = files.map(({ sha256 }) => sha256);
+      assert.deepEqual(await contents().missing(hashes), hashes.slice(2));
+      assert.equal(await contents().putMany(incoming()), files.length);
+      assert.equal(await contents().putMany(incoming()), files.length);
+      const other = await harnessOf().reopen();
+      for (const reader of [contents(), other.contents]) {
+        assert.deepEqual(await reader.missing(hashes), []);
+        for (const { sha256, bytes } of files) assert.deepEqual(await bytesOf(await reader.read(sha256)), bytes);
+      }
+      // One by one, too, each can go.
+      assert.equal(await other.contents.remove(first?.sha256 ?? "", Date.now() + 60_000), true);
+      assert.deepEqual(await other.contents.missing(hashes), [first?.sha256]);
+      assert.deepEqual(await bytesOf(await other.contents.read(empty?.sha256 ?? "")), empty?.bytes);
+    });
+
+    test("removeMany takes what is old, and tells what went", async () => {
+      const files = Array.from({ length: 6 }, () => newFile(1000));
+      await contents().putMany(
+        (async function* () {
+          for (const { sha256, bytes } of files) yield { sha256, size: bytes.length, content: bytes };
+        })(),
+      );
+      const hashes = files.map(({ sha256 }) => sha256);
+      assert.deepEqual(await contents().removeMany(hashes, Date.now() - 60_000), []);
+      const wanted = hashes.slice(1);
+      const removed = await contents().removeMany([...wanted, newFile().sha256], Date.now() + 60_000);
+      assert.deepEqual(removed.sort(), wanted.sort());
+      assert.deepEqual((await contents().missing(hashes)).sort(), wanted);
+      assert.deepEqual(await bytesOf(await contents().read(hashes[0] ?? "")), files[0]?.bytes);
+    });
+
     test("localPath is a true file or undefined", async () => {
       const file = newFile();
       assert.equal(contents().localPath(file.sha256), undefined);

@@ -5,7 +5,7 @@ import { AppError } from "../../core/errors.ts";
 import { isInside } from "../../core/placeholders.ts";
 import type { RunInput, RunMode } from "../../core/run.ts";
 import { checkLinkTarget } from "../../snapshot/entry-rules.ts";
-import type { State } from "../../state/port.ts";
+import type { IncomingContent, State } from "../../state/port.ts";
 import { readAll } from "../../state/read-all.ts";
 import type { SnapshotStore, StoredEntry } from "../../state/snapshots.ts";
 import { readInlineFiles } from "./inline-files.ts";
@@ -42,7 +42,7 @@ export async function readProjectTree({ request, contents, snapshots }: Params):
   let snapshotId = request.snapshotId;
   if (request.files !== undefined) {
     const inline = readInlineFiles(request.files);
-    for (const [sha256, content] of inline.contents) await contents.put(sha256, content);
+    await contents.putMany(filesOf(inline.contents));
     await snapshots.put(inline.snapshotId, inline.entries);
     ({ snapshotId, profiles } = inline);
     mode = request.mode ?? inline.mode;
@@ -66,6 +66,10 @@ export async function readProjectTree({ request, contents, snapshots }: Params):
   }
   await checkLinks(entries, contents);
   return { snapshotId, mode, projectDir, project: await readProject(entries, projectDir, contents), profiles };
+}
+
+async function* filesOf(contents: ReadonlyMap<string, Buffer>): AsyncGenerator<IncomingContent> {
+  for (const [sha256, content] of contents) yield { sha256, size: content.length, content };
 }
 
 function readProjectDir(given: string | undefined): string {

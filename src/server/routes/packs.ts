@@ -1,10 +1,12 @@
 /** Contents of files: many small ones in a pack, a large one in parts. */
+import type { Readable } from "node:stream";
 
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
 import { PackAnswer, UploadAnswer } from "../../api/schemas.ts";
 import { AppError } from "../../core/errors.ts";
 import { readPack } from "../../snapshot/read-pack.ts";
+import type { IncomingContent } from "../../state/port.ts";
 import { bodyBytes, bodyStream } from "./bodies.ts";
 import type { App, AppContext } from "./context.ts";
 
@@ -26,17 +28,7 @@ export function addPackRoutes(app: App, { state: { contents } }: AppContext): vo
       },
     },
     async (request) => {
-      let stored = 0;
-      for await (const item of readPack(bodyStream(request.body), PACK_LIMITS)) {
-        if (!/^[0-9a-f]{64}$/.test(item.path) || item.link !== undefined) {
-          throw new AppError(
-            "bad_request",
-            `The pack's file ${JSON.stringify(item.path.slice(0, 100))} is not named by its SHA-256.`,
-          );
-        }
-        await contents.put(item.path, item.content);
-        stored += 1;
-      }
+      const stored = await contents.putMany(filesOf(bodyStream(request.body)));
       return { stored };
     },
   );
@@ -83,6 +75,18 @@ export function addPackRoutes(app: App, { state: { contents } }: AppContext): vo
     if (!isThere) return { offset: await contents.uploadedBytes(sha256), complete: false };
     await contents.touch([sha256]);
     return { offset: 0, complete: true };
+  }
+}
+
+async function* filesOf(pack: Readable): AsyncGenerator<IncomingContent> {
+  for await (const item of readPack(pack, PACK_LIMITS)) {
+    if (!/^[0-9a-f]{64}$/.test(item.path) || item.link !== undefined) {
+      throw new AppError(
+        "bad_request",
+        `The pack's file ${JSON.stringify(item.path.slice(0, 100))} is not named by its SHA-256.`,
+      );
+    }
+    yield { sha256: item.path, size: item.size, content: item.content };
   }
 }
 

@@ -37,6 +37,24 @@ export function createContents(folders: ContentFolders, stager: Stager, now: () 
     unsynced.clear();
   }
 
+  const put: ContentStore["put"] = (sha256, content) =>
+    edge("storing a content", async () => {
+      const path = pathOf(sha256);
+      const hash = createHash("sha256");
+      const staged = await stager.stage(content, (chunk) => hash.update(chunk));
+      const found = hash.digest("hex");
+      if (found !== sha256) {
+        await removeFile(staged);
+        throw corruptContent(sha256, found);
+      }
+      if (!isThere(sha256)) return place(sha256, staged);
+      await removeFile(staged);
+      await touchFile(path, now());
+    });
+
+  const remove: ContentStore["remove"] = (sha256, ifUnusedSinceMs) =>
+    edge("removing a content", () => removeFile(pathOf(sha256), ifUnusedSinceMs));
+
   const uploads = createUploads({ folder: folders.uploads, staged: folders.staged, place, now });
 
   return {
@@ -46,20 +64,15 @@ export function createContents(folders: ContentFolders, stager: Stager, now: () 
         syncNames();
         return [...new Set(hashes)].filter((sha256) => !isThere(sha256));
       }),
-    put: (sha256, content) =>
-      edge("storing a content", async () => {
-        const path = pathOf(sha256);
-        const hash = createHash("sha256");
-        const staged = await stager.stage(content, (chunk) => hash.update(chunk));
-        const found = hash.digest("hex");
-        if (found !== sha256) {
-          await removeFile(staged);
-          throw corruptContent(sha256, found);
-        }
-        if (!isThere(sha256)) return place(sha256, staged);
-        await removeFile(staged);
-        await touchFile(path, now());
-      }),
+    put,
+    async putMany(files) {
+      let count = 0;
+      for await (const { sha256, content } of files) {
+        await put(sha256, content);
+        count += 1;
+      }
+      return count;
+    },
     read: (sha256) => edge("reading a content", () => readFile(pathOf(sha256))),
     localPath: (sha256) => (isThere(sha256) ? pathOf(sha256) : undefined),
     touch: (hashes) =>
@@ -68,7 +81,12 @@ export function createContents(folders: ContentFolders, stager: Stager, now: () 
         for (const sha256 of hashes) touchNow(pathOf(sha256), now() / 1000);
       }),
     list: (options = {}) => edge("listing contents", () => list(folder, options)),
-    remove: (sha256, ifUnusedSinceMs) => edge("removing a content", () => removeFile(pathOf(sha256), ifUnusedSinceMs)),
+    remove,
+    async removeMany(hashes, ifUnusedSinceMs) {
+      const removed: string[] = [];
+      for (const sha256 of hashes) if (await remove(sha256, ifUnusedSinceMs)) removed.push(sha256);
+      return removed;
+    },
     uploadedBytes: (sha256) => edge("looking at an upload", () => uploads.size(sha256)),
     appendUpload: (sha256, offset, content) => edge("storing an upload", () => uploads.append(sha256, offset, content)),
     finishUpload: (sha256) => edge("storing an upload", () => uploads.finish(sha256)),

@@ -69,6 +69,7 @@ export function openLogWriter(paths: LogPaths, stager: Stager): LogWriter {
     get offset() {
       return end.offset;
     },
+    due: async () => undefined,
     append: (segments) => atEdge("writing a log", paths.folder, () => append(segments)),
     seal: () =>
       atEdge("ending a log", paths.folder, async () => {
