@@ -93,7 +93,7 @@ async function dbtRemote(env, args) {
 
 main(import.meta.url, async () => {
   say("1/6 Set-up");
-  await setUp({ postgres: false });
+  await setUp({ tests: false });
   say("2/6 Data: copying three million flights and the airports from the npm package vega-datasets");
   prepareExample();
   const temp = mkdtempSync(join(realpathSync(tmpdir()), "dbt-remote-demo-"));

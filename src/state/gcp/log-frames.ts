@@ -1,0 +1,93 @@
+/**
+ * How segments stand in an object: a few bytes before each batch tell channels, times and lengths. Frames follow each other
+ * without anything between, so that objects joined to one are read the same way.
+ *
+ * A frame: the mark, the number of segments, the time of the first one; then for each segment its length times four plus
+ * its channel, and its time less that of the one before; then all bytes. Numbers are little-endian base-128 varints.
+ */
+import { AppError } from "../../core/errors.ts";
+import type { LogChannel, LogSegment, PlacedLogSegment } from "../port.ts";
+
+const MARK = 0xd1;
+const CHANNELS: readonly LogChannel[] = ["out", "err", "job"];
+
+/** One frame; neighbours of one channel become one segment. Undefined where there are no bytes. */
+export function encodeFrame(segments: readonly LogSegment[]): { bytes: Buffer; length: number } | undefined {
+  const merged: { channel: LogChannel; timeMs: number; length: number }[] = [];
+  const chunks: Uint8Array[] = [];
+  for (const { channel, timeMs, bytes } of segments) {
+    if (bytes.byteLength === 0) continue;
+    chunks.push(bytes);
+    const last = merged.at(-1);
+    if (last?.channel === channel) last.length += bytes.byteLength;
+    else merged.push({ channel, timeMs: Math.max(0, Math.round(timeMs)), length: bytes.byteLength });
+  }
+  const [first] = merged;
+  if (first === undefined) return undefined;
+  const head: number[] = [MARK];
+  pushVarint(head, merged.length);
+  pushVarint(head, first.timeMs);
+  let before = first.timeMs;
+  for (const { channel, timeMs, length } of merged) {
+    pushVarint(head, length * 4 + CHANNELS.indexOf(channel));
+    const step = timeMs - before;
+    pushVarint(head, step < 0 ? -step * 2 - 1 : step * 2);
+    before = timeMs;
+  }
+  const length = merged.reduce((sum, each) => sum + each.length, 0);
+  return { bytes: Buffer.concat([Buffer.from(head), ...chunks]), length };
+}
+
+/** All segments of an object; their bytes are views of it. Throws `state_corrupt`. */
+export function decodeFrames(object: Buffer, start: number, name: string): PlacedLogSegment[] {
+  const segments: PlacedLogSegment[] = [];
+  const cursor = { at: 0 };
+  let offset = start;
+  const next = (): number => readVarint(object, cursor, name);
+  while (cursor.at < object.length) {
+    if (object[cursor.at] !== MARK) throw corrupt(name, cursor.at);
+    cursor.at += 1;
+    const count = next();
+    let timeMs = next();
+    const rows: { channel: LogChannel; timeMs: number; length: number }[] = [];
+    for (let row = 0; row < count; row += 1) {
+      const tagged = next();
+      const step = next();
+      timeMs += step % 2 === 0 ? step / 2 : -(step + 1) / 2;
+      const channel = CHANNELS[tagged % 4];
+      if (channel === undefined) throw corrupt(name, cursor.at);
+      rows.push({ channel, timeMs, length: Math.floor(tagged / 4) });
+    }
+    for (const row of rows) {
+      const bytes = object.subarray(cursor.at, cursor.at + row.length);
+      if (bytes.length !== row.length) throw corrupt(name, cursor.at);
+      segments.push({ channel: row.channel, timeMs: row.timeMs, offset, bytes });
+      cursor.at += row.length;
+      offset += row.length;
+    }
+  }
+  return segments;
+}
+
+function pushVarint(target: number[], value: number): void {
+  let left = value;
+  for (; left >= 0x80; left = Math.floor(left / 0x80)) target.push((left % 0x80) + 0x80);
+  target.push(left);
+}
+
+function readVarint(source: Buffer, cursor: { at: number }, name: string): number {
+  let value = 0;
+  for (let factor = 1; ; factor *= 0x80) {
+    const byte = source[cursor.at];
+    if (byte === undefined || factor > 2 ** 49) throw corrupt(name, cursor.at);
+    cursor.at += 1;
+    value += (byte % 0x80) * factor;
+    if (byte < 0x80) return value;
+  }
+}
+
+function corrupt(name: string, at: number): AppError {
+  return new AppError("state_corrupt", `The log in ${name} is damaged at byte ${at}.`, {
+    hint: "What comes before it can still be read.",
+  });
+}
