@@ -1,9 +1,10 @@
-/** dbt's arguments and flag variables with the paths that the job understands. Pure but for looking up links. */
+/** dbt's arguments and flag variables with the paths that the job understands. Pure but for looking at paths. */
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { type DbtArgv, pathOccurrences, rewritePaths } from "../core/dbt-argv.ts";
 import { dbtFlagVariables, type Environment, pathOfVariable } from "../core/dbt-environment.ts";
 import type { DbtPath } from "../core/dbt-options.ts";
-import { PROFILES } from "../core/placeholders.ts";
+import { OUTSIDE, PROFILES } from "../core/placeholders.ts";
 import type { WirePaths } from "./wire-paths.ts";
 
 export interface Folders {
@@ -11,7 +12,11 @@ export interface Folders {
   readonly projectDir: string;
   /** The project's folder does not exist: dbt is to say so itself. */
   readonly isMissing?: boolean;
+  /** Where dbt keeps its parse state. */
+  readonly targetDir?: string;
 }
+
+const PARSE_STATE = "partial_parse.msgpack";
 
 /** `run:12` or `run:latest`: artifacts of an earlier run as a state folder; the server knows them. */
 const isRunState = (value: string) => /^run:./.test(value);
@@ -33,7 +38,11 @@ function wirePath(at: DbtPath, value: string, folders: Folders, paths: WirePaths
     case "target-path":
     case "log-path":
       return paths.folder(absolutePath(at, value, folders));
-    case "partial-parse-file":
+    case "partial-parse-file": {
+      // A parse state holds only where it was made: the workspace's own stands for any that there is here.
+      const file = absolutePath(at, value, folders);
+      return paths.file(existsSync(file) ? path.join(folders.targetDir ?? file, PARSE_STATE) : file);
+    }
     case "freshness-output":
     case "timing-file":
       return paths.file(absolutePath(at, value, folders));
@@ -76,4 +85,23 @@ export function outputFiles(dbt: DbtArgv, folders: Folders): string[] {
   return pathOccurrences(dbt)
     .filter(({ path: at, value }) => (at.kind === "freshness-output" || at.kind === "timing-file") && value !== "")
     .map(({ path: at, value }) => absolutePath(at, value, folders));
+}
+
+/**
+ * The variables that name the folders which dbt_project.yml puts outside of the project: the job brings back only what
+ * has a placeholder. Empty where the folders lie inside, or the command says itself where they are.
+ */
+export function outsideFolders(
+  project: { readonly targetDir: string; readonly logDir: string },
+  said: { readonly targetPath: string | undefined; readonly logPath: string | undefined },
+  paths: WirePaths,
+): Record<string, string> {
+  const named: Record<string, string> = {};
+  const name = (variable: string, folder: string) => {
+    const wire = paths.folder(folder);
+    if (wire.startsWith(OUTSIDE)) named[variable] = wire;
+  };
+  if (said.targetPath === undefined) name("DBT_TARGET_PATH", project.targetDir);
+  if (said.logPath === undefined) name("DBT_LOG_PATH", project.logDir);
+  return named;
 }

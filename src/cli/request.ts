@@ -16,7 +16,7 @@ import { cacheFolder, homeFolder } from "./folders.ts";
 import { manifestSnapshot } from "./manifest-snapshot.ts";
 import type { Places } from "./places.ts";
 import { dbtValue, profilesDirOf } from "./project-dir.ts";
-import { outputFiles, stateFolders, wireArgs, wireFlagVariables } from "./request-args.ts";
+import { outputFiles, outsideFolders, stateFolders, wireArgs, wireFlagVariables } from "./request-args.ts";
 import { parseDotenv, type TravellingEnv, travellingEnv } from "./request-env.ts";
 import { type LocalInput, localInputs } from "./request-inputs.ts";
 import { type TravellingProfile, travellingProfile } from "./request-profile.ts";
@@ -45,7 +45,6 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
   // Without links, so that relative paths mean the same to the snapshot and to us.
   const isMissing = !existsSync(settings.projectDir);
   const projectDir = isMissing ? emptyFolder() : realPath(settings.projectDir);
-  const folders = { cwd, projectDir, isMissing };
   const paths = createWirePaths(projectDir);
   const render = (text: string) => renderEnvVar(text, env);
   const logPath = dbtValue(dbt, env, "--log-path");
@@ -56,6 +55,8 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
     home: homeFolder(env),
   };
   const layout = describeProject(projectDir, layoutOptions);
+  const { project } = layout;
+  const folders = { cwd, projectDir, isMissing, targetDir: project.targetDir };
   const profile = travellingProfile({
     profilesDir: profilesDirOf(dbt, context),
     projectDir,
@@ -70,12 +71,11 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
     env,
     dotenv: readDotenv(projectDir),
     used: [...envNames, ...profile.envNames],
-    flags: wireFlagVariables(env, folders, paths),
+    flags: { ...wireFlagVariables(env, folders, paths), ...outsideFolders(project, layoutOptions, paths) },
     asked: values.env,
     secretNames: values.secretNames,
     sendSecret: values.sendSecret,
   });
-  const { project } = layout;
   const inputs = await localInputs(dbt, {
     projectDir,
     targetDir: project.targetDir,
@@ -83,8 +83,6 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
     paths,
   });
   const args = wireArgs(dbt, folders, paths);
-  // The folders of dbt_project.yml may lie outside too; naming them here gives them a placeholder.
-  for (const folder of [project.targetDir, project.logDir]) paths.folder(folder);
   const checkout = await checkoutOf(env, settings.projectDir);
   return {
     request: {

@@ -8,12 +8,10 @@ import type { ArtifactStore } from "../state/artifacts.ts";
 import { type RunFolders, toWire } from "./adapt.ts";
 import { cleanFile } from "./clean-secrets.ts";
 import { changedFiles, type Listing, listFiles } from "./listing.ts";
-import { logFiles, type OutputPlaces } from "./places.ts";
+import { logFiles, type OutputPlaces, PARSE_STATE } from "./places.ts";
 
 /** Name of the pack of all that dbt made or changed. */
 export const TARGET_PACK = "target";
-/** dbt's own memory of the project: large, of no use elsewhere, and kept in the workspace. */
-const PARSE_STATE = "partial_parse.msgpack";
 /** What `dbt deps` may write beside the packages folder. */
 const PACKAGE_LISTS = ["package-lock.yml", "packages.yml", "dependencies.yml"];
 const SMALL_FILE_BYTES = 1024 * 1024;
@@ -42,7 +40,7 @@ export interface StoredArtifacts {
 
 /** What is to be listed before dbt starts, so that it is known afterwards what it made. */
 export function watchedPaths(folders: RunFolders, places: OutputPlaces): string[] {
-  const lists = places.installsPackages ? PACKAGE_LISTS.map((name) => join(folders.project, name)) : [];
+  const lists = places.writesLists ? PACKAGE_LISTS.map((name) => join(folders.project, name)) : [];
   return [places.targetDir, ...places.files, ...lists];
 }
 

@@ -22,7 +22,7 @@ import type { JobLog } from "./job-log.ts";
 import { type Listing, listFiles } from "./listing.ts";
 import { exitCodeOf, type Outcome, outcomeOf, stoppedOutcome } from "./outcome.ts";
 import { bringPackages, noteInstalled, removeClones } from "./packages.ts";
-import { type OutputPlaces, outputPlaces, removeLogs } from "./places.ts";
+import { makeParseState, type OutputPlaces, outputPlaces, removeLogs } from "./places.ts";
 import type { RunPreparation } from "./prepare-run.ts";
 import { type DbtRunEnding, runDbt } from "./run-dbt.ts";
 import { type StopRequest, stopOnTimeout } from "./stopping.ts";
@@ -60,6 +60,7 @@ export async function performRun(
   await placeInputs({ run, folders: workspace, contents: state.contents, artifacts: stores.artifacts });
   const args = adaptArgs(run.args, workspace);
   const places = outputPlaces({ project: workspace.project, args, env });
+  makeParseState({ project: workspace.project, args, env }, places.targetDir);
   const performance = { ...context, ...logs, run, preparation, workspace, entries, args, places, warehouse };
   sayWarehouse(performance);
   if (stop.request !== undefined) return notStarted(stop.request, logs);

@@ -32,14 +32,34 @@ test("dbt_project.yml puts the target folder elsewhere; project and profiles are
     check: (folder) => assert.ok(existsSync(join(folder, "built/test/manifest.json"))),
   }));
 
-test("a folder inside the project, an empty flag, and a parse state that is named", () =>
+test("a folder inside the project wins over a variable", () =>
   writtenAlike(server, {
     what: "inside",
     cwd: "app",
     profilesAt: "home",
     args: ["--target-path", "models/../out", "--log-path", "../work/logs-here"],
-    env: () => ({ DBT_PARTIAL_PARSE_FILE_PATH: "target/partial_parse.msgpack", DBT_TARGET_PATH: "not-here" }),
+    env: () => ({ DBT_TARGET_PATH: "not-here" }),
   }));
+
+test("a parse state that is named: the workspace's own stands for one that is there, dbt refuses one that is not", async () => {
+  const project = writeFiles({
+    "dbt_project.yml": projectYaml(),
+    "profiles.yml": DUCKDB_PROFILE,
+    "models/one.sql": "select 1 as id",
+    "seeds/people.csv": "id\n1\n",
+  });
+  const options = { cwd: project };
+  const build = (file: string) => ["build", "--partial-parse-file-path", file];
+  const refused = await remote(build("state/parsed.msgpack"), options, 2);
+  assert.match(refused.stderr, /state\/parsed\.msgpack' does not exist/);
+  assert.equal((await localDbt(["parse"], options)).code, 0);
+  await remote(build("target/partial_parse.msgpack"), options);
+  const file = join(project, "target", "partial_parse.msgpack");
+  const size = readFileSync(file).length;
+  const second = await remote(build(file), options);
+  assert.doesNotMatch(second.stdout, /Unable to do partial parsing/);
+  assert.equal(readFileSync(file).length, size, "the local one is left alone");
+});
 
 test("a target folder that is a link to another place is written through, and stays a link", async () => {
   const project = writeFiles({
