@@ -1,6 +1,7 @@
 /** The few files of a run that works from a manifest.json in place of the project's SQL. */
-import { createReadStream, existsSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import path from "node:path";
+import { namesUsed } from "../core/dbt-environment.ts";
 import { AppError } from "../core/errors.ts";
 import { type SnapshotEntry, snapshotId, sortByPath } from "../snapshot/entry.ts";
 import { hashFile } from "../snapshot/hash.ts";
@@ -62,11 +63,21 @@ function isSeeds(folder: string): boolean {
   return folder === "seeds" || folder === "data";
 }
 
+export interface ManifestSnapshot extends Sendable {
+  /** Names of the environment variables that the manifest's code and the files beside it use. */
+  readonly envNames: readonly string[];
+}
+
+/** Text files in which dbt renders Jinja; the manifest holds the code of all models. */
+const SCANNED = /\.(ya?ml|json)$/;
+
 /** Hashes the files of a manifest-only run. */
-export async function manifestSnapshot(options: ManifestOptions): Promise<Sendable> {
+export async function manifestSnapshot(options: ManifestOptions): Promise<ManifestSnapshot> {
   const files = chosenFiles(options);
   const entries: SnapshotEntry[] = [];
+  const envNames = new Set<string>();
   for (const [name, absolute] of files) {
+    if (SCANNED.test(name)) for (const each of namesUsed(readFileSync(absolute, "utf8"))) envNames.add(each);
     const { sha256, size } = await hashFile(absolute, statSync(absolute).size);
     entries.push({ path: name, mode: "100644", sha256, size });
   }
@@ -74,6 +85,7 @@ export async function manifestSnapshot(options: ManifestOptions): Promise<Sendab
   return {
     id: snapshotId(sorted),
     entries: sorted,
+    envNames: [...envNames],
     open: ({ path: name }, offset = 0) => createReadStream(files.get(name) ?? name, { start: offset }),
   };
 }

@@ -160,9 +160,7 @@ async function snapshotFor(
       seedsPath: here(seedsPath),
       layout,
     });
-    const file = path.join(layout.project.dir, "dbt_project.yml");
-    const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-    return { snapshot, envNames: namesUsed(text), inRoot: "." };
+    return { snapshot, envNames: snapshot.envNames, inRoot: "." };
   }
   const snapshot = await takeSnapshot({
     projectDir: layout.project.dir,
