@@ -1,0 +1,157 @@
+"""What a child forked by a warm parent does: it takes the job's streams, runs one command, and ends."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import dbt_driver
+from dbt_driver import Invocation, invoke, write_fully
+from import_environment import ImportEnvironment
+
+Answer = Callable[[dict[str, Any]], None]
+
+
+def answer_on(connection: socket.socket) -> Answer:
+    def answer(message: dict[str, Any]) -> None:
+        try:
+            connection.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            # the job has gone away
+            pass
+
+    return answer
+
+
+def run_forked(
+    request: dict[str, Any], connection: socket.socket, imported: ImportEnvironment, printed: bytes
+) -> NoReturn:
+    """Runs the requested command in this process, which was made for it, and ends the process."""
+    answer = answer_on(connection)
+    try:
+        streams = [connect(request[name]) for name in ("stdout", "stderr", "events")]
+        enter(request["cwd"], request["env"], imported)
+        differing = imported.differing()
+        if differing is not None:
+            raise ValueError(f"{differing} is not what it was when dbt was imported")
+    except BaseException as problem:
+        answer({"error": f"{type(problem).__name__}: {problem}"})
+        os._exit(0)
+    answer({"pid": os.getpid()})
+    # From here on the command runs, unless the job has turned to another way of running it by now.
+    if streams[0].recv(1) == b"":
+        os._exit(0)
+    events_fd = take_over(streams)
+    watch(connection)
+    resemble_new_process()
+    code = 1
+    try:
+        write_fully(2, printed)
+        code = invoke(
+            Invocation(args=request["args"], events_fd=events_fd, manifest_path=request.get("manifest"))
+        )
+    except KeyboardInterrupt:
+        # as a new process, which Ctrl-C ends by the signal before dbt has taken over
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        traceback.print_exc()
+    end(code & 0xFF, answer)
+
+
+def connect(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.connect(path)
+    return connection
+
+
+def enter(cwd: str, env: dict[str, str], imported: ImportEnvironment) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    imported.add_own()
+    time.tzset()
+    os.chdir(cwd)
+    from dbt.cli import main
+
+    # dbt 1.12 does this when it is imported
+    if hasattr(main, "load_dotenv") and hasattr(main, "find_dotenv"):
+        main.load_dotenv(main.find_dotenv(usecwd=True), override=False)
+
+
+def take_over(streams: list[socket.socket]) -> int:
+    """Makes them this process's own, and returns the descriptor of the last, which is for events."""
+    stdin = os.open(os.devnull, os.O_RDONLY)
+    stdout, stderr, events = (stream.detach() for stream in streams)
+    for target, source in enumerate((stdin, stdout, stderr)):
+        os.dup2(source, target)
+        os.close(source)
+    return events
+
+
+def watch(connection: socket.socket) -> None:
+    """The job holds the other end as long as it lives: it keeps log and workspace, and dbt must not outlive it."""
+
+    def wait() -> None:
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        poll.poll()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(dbt_driver.ORPHAN_GRACE_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, name="job", daemon=True).start()
+
+
+def resemble_new_process() -> None:
+    """What a project's Python code could see or would have anew in a process of its own."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    for name, module in list(sys.modules.items()):
+        if os.path.dirname(getattr(module, "__file__", None) or "") == here:
+            del sys.modules[name]
+    # What multiprocessing imports in the processes that it spawns.
+    main = types.ModuleType("__main__")
+    main.__file__ = os.path.join(here, "dbt_driver.py")
+    main.__dict__["__spec__"] = None
+    sys.modules["__main__"] = main
+    # It depends on TMPDIR, and something may have asked for it before.
+    tempfile.tempdir = None
+    # Python's own generator seeds itself after a fork, this one does not.
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def end(code: int, answer: Answer) -> NoReturn:
+    """Ends as Python does, adapters closing their connections, but for the tearing down of what the parent shares."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        flush_files()
+    finally:
+        answer({"ending": code})
+        os._exit(code)
+
+
+def flush_files() -> None:
+    """Those that nobody has closed, the standard streams among them."""
+    kinds = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+    unclosed = [each for each in gc.get_objects() if type(each) in kinds]
+    for stream in (sys.stdout, sys.stderr, *unclosed):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass

@@ -1,0 +1,54 @@
+"""A project's parse state, kept in memory between runs.
+
+Only the reading of `partial_parse.msgpack` is spared. dbt itself still decides whether the state fits (version, vars,
+profile, target, environment, project files), finds out which files changed, and parses those.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+Identity = tuple[int, int, int, int]
+
+
+def identity(path: str) -> Identity | None:
+    """Tells one version of a file from another without reading it; None where there is no file."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+class HeldManifest:
+    """The manifest that a `partial_parse.msgpack` holds, read once."""
+
+    def __init__(self, path: str) -> None:
+        from dbt.contracts.graph.manifest import Manifest
+        from dbt.parser.manifest import extended_mashumuro_decoder
+
+        with open(path, "rb") as file:
+            self._bytes = file.read()
+        # The first call compiles the method and puts the compiled one in its place, which `install` then wraps.
+        self._manifest = Manifest.from_msgpack(self._bytes, decoder=extended_mashumuro_decoder)
+        # A semaphore that all forks would share, so that one killed while it holds it would stop the others for good.
+        self._manifest._lock = None
+
+    def install(self, on_handed_over: Callable[[], None]) -> None:
+        """In a forked child: when dbt decodes exactly these bytes, it gets the manifest that is there already."""
+        from dbt.contracts.graph.manifest import Manifest
+
+        decode = Manifest.from_msgpack
+
+        def from_msgpack(data: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._manifest is None or data != self._bytes:
+                return decode(data, *args, **kwargs)
+            manifest, self._manifest = self._manifest, None
+            # what dbt does last when it decodes: a lock of this process's own
+            manifest = Manifest.__post_deserialize__(manifest)
+            on_handed_over()
+            return manifest
+
+        Manifest.from_msgpack = staticmethod(from_msgpack)  # type: ignore[method-assign]

@@ -1,0 +1,182 @@
+"""The warm parent: accepts runs, and gives each to the holder of its project or forks it itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import memory
+from forked_run import answer_on
+from forking import Forker, Lines, Request, Run, Warmth, single_threaded
+from held_manifest import Identity, identity
+from holders import READY, RUN_ENDED, Holder, hold
+
+
+@dataclass(frozen=True)
+class Limits:
+    # how many projects' manifests are held
+    projects: int
+    # bytes that the parent and its holders may take together
+    memory: int
+
+
+class Parent(Forker):
+    def __init__(self, warmth: Warmth, listener: socket.socket, limits: Limits) -> None:
+        super().__init__(warmth)
+        self.listener = listener
+        self.limits = limits
+        self.holders: dict[str, Holder] = {}
+        # parse states that could not be held
+        self.unfit: dict[str, Identity] = {}
+        self.uses = 0
+        self.selector.register(listener, selectors.EVENT_READ, self.accept)
+        self.selector.register(sys.stdin, selectors.EVENT_READ, self.hear_server)
+
+    def hear_server(self) -> None:
+        """The server says nothing; its end is that of this parent."""
+        if not os.read(sys.stdin.fileno(), 4096):
+            self.selector.unregister(sys.stdin)
+            self.retire()
+
+    def retire(self) -> None:
+        if self.draining:
+            return
+        self.draining = True
+        self.selector.unregister(self.listener)
+        self.listener.close()
+        for holder in list(self.holders.values()):
+            self.let_go(holder)
+        report("retired")
+
+    def accept(self) -> None:
+        connection, _ = self.listener.accept()
+
+        def done(line: bytes) -> None:
+            self.selector.unregister(connection)
+            try:
+                self.answer(connection, json.loads(line))
+            except (ValueError, AttributeError, TypeError) as problem:
+                answer_on(connection)({"error": f"no request: {problem}"})
+                connection.close()
+
+        self.selector.register(connection, selectors.EVENT_READ, Lines(connection, done).receive)
+
+    def answer(self, connection: socket.socket, request: Request) -> None:
+        if request.get("stats"):
+            answer_on(connection)(self.stats())
+            connection.close()
+            return
+        holder = self.holder_for(request.get("parseState"))
+        if holder is not None:
+            if holder.hand(connection, request):
+                connection.close()
+                return
+            self.let_go(holder)
+        self.fork_run(connection, request)
+
+    def holder_for(self, path: str | None) -> Holder | None:
+        """The one whose manifest is that of the file as it is now."""
+        holder = self.holders.get(path) if path else None
+        if holder is None or not holder.ready or holder.identity != identity(holder.path):
+            return None
+        self.uses += 1
+        holder.used = self.uses
+        return holder
+
+    def ended(self, run: Run) -> None:
+        if run.parse_state is not None:
+            self.keep(run.parse_state)
+
+    def keep(self, path: str) -> None:
+        """After a run: sees to it that a holder has the project's parse state as it is now."""
+        now = identity(path)
+        if now is None or self.draining or self.limits.projects == 0 or self.unfit.get(path) == now:
+            return
+        holder = self.holders.get(path)
+        if holder is not None:
+            # one that still reads is asked again when it is done
+            if holder.identity == now or not holder.ready:
+                return
+            self.let_go(holder)
+        while len(self.holders) >= self.limits.projects:
+            self.let_go_oldest()
+        if single_threaded():
+            self.start_holder(path, now)
+
+    def start_holder(self, path: str, now: Identity) -> None:
+        mine, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            self.leave_in_child()
+            mine.close()
+            hold(self.warmth, theirs, path)
+        theirs.close()
+        self.uses += 1
+        holder = Holder(pid, mine, path, now, self.uses)
+        self.holders[path] = holder
+        self.selector.register(mine, selectors.EVENT_READ, lambda: self.hear(holder))
+
+    def hear(self, holder: Holder) -> None:
+        try:
+            said = holder.channel.recv(256)
+        except OSError:
+            said = b""
+        if not said:
+            if not holder.ready:
+                self.unfit[holder.path] = holder.identity
+            self.let_go(holder)
+            return
+        if READY in said:
+            holder.ready = True
+            self.unfit.pop(holder.path, None)
+            self.limit_memory()
+        holder.running -= said.count(RUN_ENDED)
+        self.keep(holder.path)
+
+    def limit_memory(self) -> None:
+        used = memory.resident(os.getpid())
+        sizes = {path: memory.private(holder.pid) for path, holder in self.holders.items()}
+        while self.holders and used + sum(sizes[path] for path in self.holders) > self.limits.memory:
+            self.let_go_oldest()
+
+    def let_go_oldest(self) -> None:
+        self.let_go(min(self.holders.values(), key=lambda each: each.used))
+
+    def let_go(self, holder: Holder) -> None:
+        """It ends with the last of its runs."""
+        if self.holders.get(holder.path) is holder:
+            del self.holders[holder.path]
+            self.selector.unregister(holder.channel)
+            holder.channel.close()
+
+    def stats(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "rssBytes": memory.resident(os.getpid()),
+            "isWarm": self.warmth.chores is None,
+            "runs": [{"pid": pid, "rssBytes": memory.resident(pid)} for pid in self.runs],
+            "holders": [
+                {
+                    "pid": holder.pid,
+                    "parseState": holder.path,
+                    "isReady": holder.ready,
+                    "running": holder.running,
+                    "privateBytes": memory.private(holder.pid),
+                }
+                for holder in self.holders.values()
+            ],
+        }
+
+
+def report(what: str) -> None:
+    """Tells the server, if there still is one."""
+    try:
+        print(what, flush=True)
+    except OSError:
+        pass

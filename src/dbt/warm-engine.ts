@@ -1,0 +1,71 @@
+/** The engine that lets a warm parent run dbt: a process that has imported it already, and forks itself for each run. */
+import type { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
+import type { DbtEngine, DbtInvocation, DbtProcess } from "./port.ts";
+import { relay } from "./relay.ts";
+import { startWarmRun } from "./warm-connection.ts";
+
+/** Once dbt is gone, how long a silent process that it left behind may hold its streams open. */
+const LEFTOVER_MS = 2_000;
+
+export interface WarmEngineOptions {
+  /** Where the parent listens. */
+  readonly socketPath: string;
+  /** How long the parent may take to answer, before another way is taken. */
+  readonly answerMs: number;
+  /** Starts dbt where the parent cannot. */
+  readonly fallback: DbtEngine;
+  /** Path of the partial_parse.msgpack that this invocation reads: its manifest is kept in memory. */
+  readonly parseState: (invocation: DbtInvocation) => string | null;
+  /** Told whether dbt is warm, and if not, why. */
+  readonly debug: (text: string) => void;
+}
+
+/** dbt as a fork of a warm parent where that works, and as `fallback` starts it where it does not. */
+export function createWarmEngine(options: WarmEngineOptions): DbtEngine {
+  const { fallback, debug } = options;
+  return {
+    version: fallback.version,
+    adapters: fallback.adapters,
+    async start(invocation) {
+      try {
+        const dbt = await startWarm(options, invocation);
+        debug(`dbt runs warm, as process ${dbt.pid}`);
+        return dbt;
+      } catch (error) {
+        debug(`dbt runs in a new process: ${error instanceof Error ? error.message : String(error)}`);
+        return fallback.start(invocation);
+      }
+    },
+  };
+}
+
+async function startWarm(options: WarmEngineOptions, invocation: DbtInvocation): Promise<DbtProcess> {
+  const { socketPath, answerMs, debug } = options;
+  const run = await startWarmRun({
+    ...{ socketPath, answerMs, invocation },
+    parseState: options.parseState(invocation),
+    onHandedOver: () => debug("dbt took the project's manifest from memory"),
+  });
+  const { pid, exited } = run;
+  let gone = false;
+  void exited.then(() => {
+    gone = true;
+  });
+  const streams = [run.stdout, run.stderr, run.events].map((stream) => relay(stream, exited, LEFTOVER_MS));
+  const [stdout, stderr, events] = streams as [Readable, Readable, Readable];
+  const ended = Promise.allSettled(streams.map((stream) => finished(stream)));
+  return {
+    ...{ pid, stdout, stderr, events },
+    exit: Promise.all([exited, ended]).then(([exit]) => exit),
+    signal(signal) {
+      if (gone) return false;
+      try {
+        process.kill(-pid, signal);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
