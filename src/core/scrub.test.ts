@@ -77,6 +77,14 @@ test("JSON-escaped forms are masked, JavaScript's and Python's", () => {
   assert.equal(scrubText('"p\\"\\u00e4\\\\ss\\nword"'), `"${MASK}"`);
 });
 
+test("JSON in JSON, Python's repr and quoting in SQL are seen through", () => {
+  const secret = `p"a'\\s`;
+  const { scrubText } = createScrubber([secret]);
+  assert.equal(scrubText(JSON.stringify(JSON.stringify({ secret }))), `"{\\"secret\\":\\"${MASK}\\"}"`);
+  assert.equal(scrubText(`{'secret': 'p"a\\'\\\\s'}`), `{'secret': '${MASK}'}`);
+  assert.equal(scrubText(`select 'p"a''\\s'`), `select '${MASK}'`);
+});
+
 test("a private key is masked whole and line by line", () => {
   const body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
   const { scrubText } = createScrubber([`-----BEGIN PRIVATE KEY-----\n${body}\n-----END PRIVATE KEY-----\n`]);

@@ -69,11 +69,26 @@ interface Patterns {
   readonly longest: number;
 }
 
-/** `text` as it stands, and as JSON writes it: JavaScript's way and, escaping all but ASCII, Python's. */
+/**
+ * `text` as it stands, and as JSON, Python's `repr` and a string of SQL write it. All of these in JSON once more: what
+ * prints JSON is itself logged as JSON.
+ */
 function forms(text: string): string[] {
+  const once = [text, ...inJson(text), ...inRepr(text), text.replaceAll("'", "''")];
+  return [...new Set([...once, ...once.flatMap(inJson)])];
+}
+
+/** Python leaves double quotes alone, and single ones too, unless a text has both. */
+function inRepr(text: string): string[] {
+  const escaped = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"');
+  return [escaped, ...(text.includes("'") && text.includes('"') ? [escaped.replaceAll("'", "\\'")] : [])];
+}
+
+/** JavaScript's way and, escaping all but ASCII, Python's. */
+function inJson(text: string): string[] {
   const escaped = JSON.stringify(text).slice(1, -1);
   const ascii = escaped.replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  return [text, escaped, ascii];
+  return [escaped, ascii];
 }
 
 function compile(secrets: readonly string[]): Patterns {
