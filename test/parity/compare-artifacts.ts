@@ -6,6 +6,9 @@ import { maskText, type Places } from "./mask.ts";
 /** Files that hold pickled or packed state of dbt itself, or that only the executing side keeps. */
 const NOT_COMPARED: ReadonlySet<string> = new Set(["partial_parse.msgpack", "graph.gpickle", "perf_info.json"]);
 
+/** Holds manifest and catalog, which are compared by themselves, with all their times and ids in one line. */
+const COMPARED_BY_NAME: ReadonlySet<string> = new Set(["static_index.html"]);
+
 /** Keys that differ between two runs of the same command by local dbt: times, ids, threads, paths of the machine. */
 export const VOLATILE_KEYS: ReadonlySet<string> = new Set([
   "generated_at",
@@ -84,7 +87,7 @@ export interface ComparableFolder {
 export function comparable(folder: string, places: Places, plain: (text: string) => string): ComparableFolder {
   const files = filesBelow(folder);
   const contents: Record<string, unknown> = {};
-  for (const path of files) {
+  for (const path of files.filter((file) => !COMPARED_BY_NAME.has(file))) {
     contents[path] = normalised(plain(readFileSync(join(folder, path), "utf8")), path, places);
   }
   return { files, contents };
