@@ -7,7 +7,8 @@ import type { DbtArgv } from "../core/dbt-argv.ts";
 import { namesUsed } from "../core/dbt-environment.ts";
 import { profileChoice } from "../core/dbt-profile.ts";
 import { renderEnvVar } from "../core/jinja-env-var.ts";
-import { describeProject, type ProjectLayout } from "../snapshot/project.ts";
+import { PACKAGES_ID } from "../core/placeholders.ts";
+import { describeProject, type ProjectLayout, pathInside } from "../snapshot/project.ts";
 import { readYamlMapping } from "../snapshot/project-files.ts";
 import { takeSnapshot } from "../snapshot/take.ts";
 import { checkoutOf } from "./checkout.ts";
@@ -22,7 +23,7 @@ import { type LocalInput, localInputs } from "./request-inputs.ts";
 import { type TravellingProfile, travellingProfile } from "./request-profile.ts";
 import type { Settings } from "./settings.ts";
 import type { Sendable } from "./upload.ts";
-import { createWirePaths, realPath } from "./wire-paths.ts";
+import { createWirePaths, realPath, type WirePaths } from "./wire-paths.ts";
 
 export interface BuiltRun {
   readonly request: RunRequest;
@@ -104,7 +105,7 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
       targetDir: project.targetDir,
       logDir: project.logDir,
       packagesDir: project.packagesDir,
-      outside: paths.outside,
+      outside: outsideOf(project, paths),
       localPackages: linkedPackages(layout),
       outputs: outputFiles(dbt, folders),
       cleanTargets: project.cleanTargets,
@@ -113,6 +114,10 @@ export async function buildRun(context: CliContext, settings: Settings, dbt: Dbt
     notices: [...layout.warnings, ...profile.notices, ...travelling.notices],
     withheld: travelling.withheld,
   };
+}
+
+function outsideOf({ dir, packagesDir }: ProjectLayout["project"], { outside }: WirePaths): Record<string, string> {
+  return pathInside(dir, packagesDir) === undefined ? { ...outside, [PACKAGES_ID]: packagesDir } : { ...outside };
 }
 
 /** The local packages that `dbt deps` links to, by name: those that packages.yml names, and theirs. */

@@ -7,6 +7,9 @@ export const OUTSIDE = "@outside/";
 /** The folder of the run's profile, as the value of `--profiles-dir`, and in a profile that names a file sent along. */
 export const PROFILES = "@profiles";
 
+/** The id of the packages folder where dbt_project.yml puts it outside of the project. */
+export const PACKAGES_ID = "packages";
+
 const OUTSIDE_ID = /^@outside\/([a-z0-9][a-z0-9-]{3,63})(\/|$)/;
 
 /** The id of an `@outside/<id>/…` path, or undefined. */

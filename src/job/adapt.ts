@@ -4,7 +4,7 @@ import { type DbtArgv, lastValue, parseDbtArgv, rewritePaths } from "../core/dbt
 import { ALL_OPTIONS } from "../core/dbt-commands.ts";
 import { pathOfVariable, valueFromEnvironment } from "../core/dbt-environment.ts";
 import { AppError } from "../core/errors.ts";
-import { isInside, OUTSIDE, outsideId, PROFILES } from "../core/placeholders.ts";
+import { isInside, OUTSIDE, outsideId, PACKAGES_ID, PROFILES } from "../core/placeholders.ts";
 
 /** The folders that a run's paths are made of; all absolute. */
 export interface RunFolders {
@@ -14,6 +14,8 @@ export interface RunFolders {
   readonly outside: string;
   /** What `--profiles-dir` means. */
   readonly profiles: string;
+  /** The packages folder, where it lies outside of the project. */
+  readonly packages?: string;
 }
 
 /** The absolute path of a path on the wire. Throws `path_outside` for one that is not inside. */
@@ -30,8 +32,10 @@ export function toAbsolute(path: string, folders: RunFolders): string {
     : join(folders.outside, id, normal.slice(OUTSIDE.length + id.length));
 }
 
-/** The path on the wire of an absolute one; undefined outside of project and `@outside/`. */
+/** The path on the wire of an absolute one; undefined outside of project, packages and `@outside/`. */
 export function toWire(absolute: string, folders: RunFolders): string | undefined {
+  const inPackages = folders.packages === undefined ? undefined : below(folders.packages, absolute);
+  if (inPackages !== undefined) return `${OUTSIDE}${PACKAGES_ID}/${inPackages}`;
   const outside = below(folders.outside, absolute);
   if (outside !== undefined) return `${OUTSIDE}${outside}`;
   return below(folders.project, absolute);
@@ -57,7 +61,7 @@ export function adaptVariables(env: Readonly<Record<string, string>>, folders: R
 /** The value that dbt takes for a path option: typed, else from the environment. Undefined: dbt_project.yml or dbt's default. */
 export function pathSetting(
   parsed: DbtArgv,
-  name: "--target-path" | "--log-path",
+  name: "--target-path" | "--log-path" | "--partial-parse-file-path",
   env: Readonly<Record<string, string>>,
 ): string | undefined {
   const option = ALL_OPTIONS.find((each) => each.names.includes(name));

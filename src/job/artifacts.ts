@@ -126,11 +126,13 @@ async function addLog(inputs: Inputs, folders: RunFolders, logDir: string, secre
 
 /** All of the packages folder: the client replaces its own as a whole. */
 async function addPackages(inputs: Inputs, params: ArtifactsParams): Promise<void> {
-  const { folders, places, secrets } = params;
+  const { places, secrets } = params;
+  const isInProject = places.packagesDir.startsWith(`${params.folders.project}/`);
+  const folders = isInProject ? params.folders : { ...params.folders, packages: places.packagesDir };
   const visit = async (path: string): Promise<void> => {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined) return;
-    if (stats.isSymbolicLink()) addLink(inputs, params, path);
+    if (stats.isSymbolicLink()) addLink(inputs, folders, path);
     else if (stats.isDirectory()) for (const name of readdirSync(path)) await visit(join(path, name));
     else if (stats.isFile() && (await cleanFile(path, secrets)) !== "binary") add(inputs, folders, path);
   };
@@ -138,7 +140,7 @@ async function addPackages(inputs: Inputs, params: ArtifactsParams): Promise<voi
 }
 
 /** dbt links a local package by its absolute path, which means nothing elsewhere; no link in a pack may lead out of it. */
-function addLink(inputs: Inputs, { folders }: ArtifactsParams, path: string): void {
+function addLink(inputs: Inputs, folders: RunFolders, path: string): void {
   const wire = toWire(path, folders);
   const target = resolve(dirname(path), readlinkSync(path));
   if (wire === undefined || !target.startsWith(`${folders.project}/`)) return;

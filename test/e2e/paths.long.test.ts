@@ -116,6 +116,29 @@ test("deps --add-package, --lock and --upgrade change what they change locally",
   }
 });
 
+test("deps into a folder outside of the project", async () => {
+  const write = () =>
+    writeFiles({
+      "app/dbt_project.yml": projectYaml("packages-install-path: ../packages\n"),
+      "app/profiles.yml": DUCKDB_PROFILE,
+      "app/packages.yml": JSON.stringify({ packages: [{ package: "acme/hubbed", version: "1.0.0" }] }),
+    });
+  const [here, there] = [write(), write()];
+  const env = { DBT_PACKAGE_HUB_URL: hub.url };
+  const seen = (folder: string) => filesIn(folder).filter((file) => !/\.user\.yml$/.test(file));
+  const local = await localDbt(["deps"], { cwd: join(here, "app"), env });
+  assert.equal(local.code, 0, local.stdout);
+  const options = { cwd: join(there, "app"), env };
+  await remote(["deps"], options);
+  assert.deepEqual(seen(there), seen(here));
+  writeFiles({ "packages/hubbed/stale.txt": "" }, there);
+  await remote(["deps"], options);
+  assert.deepEqual(seen(there), seen(here));
+  const used = await remote(["run-operation", "hello_hubbed"], options);
+  assert.match(used.stdout, /hello from hubbed/);
+  assert.doesNotMatch(used.stderr, /dbt deps/);
+});
+
 test("clean deletes what it deletes locally, and the next run starts from nothing", async () => {
   const write = () => {
     const folder = writeFiles({
