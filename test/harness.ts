@@ -55,7 +55,9 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const port = options.port ?? (await freePort());
   const url = `http://127.0.0.1:${port}`;
   const args = ["--port", String(port), "--data-dir", dataDir, "--python", python, ...(options.args ?? [])];
-  const server = start(node, [program("server"), ...args], { timeoutMs: 3_600_000, ...options, home });
+  // Loading dbt for servers that run none of it, or one command, would cost the tests minutes.
+  const env = { DBT_SERVER_WARM: "off", ...options.env };
+  const server = start(node, [program("server"), ...args], { timeoutMs: 3_600_000, ...options, env, home });
   const ended = server.done.then((result) => {
     throw new Error(`dbt-server ended with ${result.code ?? result.signal}:\n${result.stderr}${result.stdout}`);
   });

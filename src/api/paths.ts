@@ -10,6 +10,8 @@ export const paths = {
   proof: `${API}/proof`,
   /** GET: versions, engine and limits of the server. */
   server: `${API}/server`,
+  /** GET: what the server has in memory and under way. */
+  metrics: `${API}/metrics`,
   /** PUT `/snapshots/:id` with a `SnapshotRequest`. */
   snapshot: (id: string) => `${API}/snapshots/${id}`,
   /** POST: one pack of contents, each entry named by its SHA-256. */

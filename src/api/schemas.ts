@@ -48,6 +48,42 @@ export const ServerAnswer = object({
 });
 export type ServerAnswer = Static<typeof ServerAnswer>;
 
+const WarmProcess = object({ pid: Type.Integer(), rssBytes: Type.Integer() });
+/** Processes that have loaded dbt: the one at hand, and those that only wait for their last runs. */
+const WarmParentMetrics = object({
+  state: literals(["starting", "ready", "retired"]),
+  startedAt: Type.String(),
+  stats: nullable(
+    object({
+      ...WarmProcess.properties,
+      /** All that can be prepared for runs is. */
+      isWarm: Type.Boolean(),
+      /** Runs up to now, and those of them that began with their project's manifest in memory. */
+      forked: Type.Integer(),
+      handed: Type.Integer(),
+      runs: Type.Array(WarmProcess),
+      /** Each keeps one project's manifest in memory. */
+      holders: Type.Array(
+        object({
+          pid: Type.Integer(),
+          parseState: Type.String(),
+          isReady: Type.Boolean(),
+          running: Type.Integer(),
+          privateBytes: Type.Integer(),
+        }),
+      ),
+    }),
+  ),
+});
+
+export const MetricsAnswer = object({
+  rssBytes: Type.Integer(),
+  /** Readers that follow a log now. */
+  followers: Type.Integer(),
+  warm: Type.Array(WarmParentMetrics),
+});
+export type MetricsAnswer = Static<typeof MetricsAnswer>;
+
 export const SnapshotMode = literals(["100644", "100755", "120000"]);
 /** [path, mode, sha256, size in bytes] */
 export const SnapshotEntryRow = Type.Unsafe<[string, "100644" | "100755" | "120000", string, number]>({

@@ -30,10 +30,14 @@ export interface WarmParentStats {
   readonly rssBytes: number;
   /** All that can be prepared for runs is. */
   readonly isWarm: boolean;
+  /** Runs up to now. */
+  readonly forked: number;
+  /** Those of them that began with their project's manifest in memory. */
+  readonly handed: number;
   /** Of projects whose manifest is not held. */
-  readonly runs: readonly { readonly pid: number; readonly rssBytes: number }[];
+  readonly runs: { readonly pid: number; readonly rssBytes: number }[];
   /** Processes that hold one project's manifest each. */
-  readonly holders: readonly {
+  readonly holders: {
     readonly pid: number;
     readonly parseState: string;
     readonly isReady: boolean;

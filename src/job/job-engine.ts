@@ -1,7 +1,13 @@
 /** The dbt that a job drives. Nothing is asked of it before it is needed: each question costs a start of Python. */
+import { join, resolve } from "node:path";
+import { parseDbtArgv } from "../core/dbt-argv.ts";
 import { describeEngine, type EngineDescription, findEngine } from "../dbt/find-engine.ts";
+import type { DbtEngine, DbtInvocation } from "../dbt/port.ts";
 import { createProcessEngine } from "../dbt/process-engine.ts";
+import { createWarmEngine } from "../dbt/warm-engine.ts";
+import { pathSetting } from "./adapt.ts";
 import type { JobEngine } from "./execute-run.ts";
+import { outputPlaces } from "./places.ts";
 import type { JobSettings } from "./settings.ts";
 
 export interface JobEngineParams {
@@ -24,7 +30,24 @@ export function createJobEngine({ settings, env, cwd }: JobEngineParams): JobEng
     async start(invocation) {
       // The server has looked at the Python that it names.
       const engine = python === undefined ? await describe() : { python, version: "", adapters: [] };
-      return createProcessEngine(engine).start(invocation);
+      const cold = createProcessEngine(engine);
+      return (settings.warm === undefined ? cold : warmly(settings.warm, settings.debug, cold)).start(invocation);
     },
   };
+}
+
+function warmly(place: NonNullable<JobSettings["warm"]>, debug: boolean, cold: DbtEngine): DbtEngine {
+  return createWarmEngine({
+    ...place,
+    fallback: cold,
+    parseState: parseStatePath,
+    debug: (text) => debug && console.error(`dbt-job: ${text}`),
+  });
+}
+
+/** Where dbt keeps its parse state: named, or in the target folder. */
+function parseStatePath({ cwd, args, env }: DbtInvocation): string | null {
+  const named = pathSetting(parseDbtArgv(args), "--partial-parse-file-path", env);
+  if (named !== undefined) return resolve(cwd, named);
+  return join(outputPlaces({ project: cwd, args, env }).targetDir, "partial_parse.msgpack");
 }

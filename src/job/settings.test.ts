@@ -13,7 +13,12 @@ test("the environment says what to run, and where", () => {
     python: "/venv/bin/python",
     profilesDir: undefined,
     jobEnv: ["A", "B*"],
+    warm: undefined,
+    debug: false,
   });
+  const warm = { DBT_JOB_WARM_SOCKET: "/tmp/w/s", DBT_JOB_WARM_ANSWER_MS: "3000", DBT_JOB_DEBUG: "1" };
+  const { warm: place, debug } = parseSettings({ ...env, ...warm });
+  assert.deepEqual({ place, debug }, { place: { socketPath: "/tmp/w/s", answerMs: 3000 }, debug: true });
 });
 
 test("what is missing or wrong is named", () => {

@@ -15,6 +15,10 @@ export interface JobSettings {
   readonly profilesDir: string | undefined;
   /** Names of the executing side's variables that dbt may see, beside the usual ones. */
   readonly jobEnv: readonly string[];
+  /** A process that has loaded dbt, and how long to wait for its answer. */
+  readonly warm: { readonly socketPath: string; readonly answerMs: number } | undefined;
+  /** Whether to say in the job's own output how dbt is started. */
+  readonly debug: boolean;
 }
 
 const OLDEST_NODE = 24;
@@ -52,7 +56,17 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
       .split(",")
       .map((name) => name.trim())
       .filter((name) => name !== ""),
+    warm: warmPlace(optional("DBT_JOB_WARM_SOCKET"), optional("DBT_JOB_WARM_ANSWER_MS")),
+    debug: optional("DBT_JOB_DEBUG") !== undefined,
   };
+}
+
+const DEFAULT_ANSWER_MS = 1000;
+
+function warmPlace(socketPath: string | undefined, answerMs: string | undefined): JobSettings["warm"] {
+  if (socketPath === undefined) return undefined;
+  const asked = Number(answerMs);
+  return { socketPath, answerMs: Number.isSafeInteger(asked) && asked > 0 ? asked : DEFAULT_ANSWER_MS };
 }
 
 function wrong(name: string, value: string | undefined, hint: string): AppError {

@@ -98,6 +98,37 @@ export const SERVER_OPTIONS = {
     default: 30,
     help: "Runs are kept this many days after they ended.",
   }),
+  warm: option(oneOf(["on", "off"], "SWITCH"), {
+    flag: "--warm",
+    env: "DBT_SERVER_WARM",
+    default: "on",
+    help: "Whether a process that has loaded dbt is kept at hand, so that runs start at once.",
+  }),
+  warmProjects: option(integer({ min: 0, max: 1000 }), {
+    flag: "--warm-projects",
+    env: "DBT_SERVER_WARM_PROJECTS",
+    default: 4,
+    help: "For how many projects it keeps the parsed manifest in memory, the last used ones.",
+  }),
+  warmMemoryMb: option(integer({ min: 100, max: 1_000_000 }, "MB"), {
+    flag: "--warm-memory",
+    env: "DBT_SERVER_WARM_MEMORY",
+    default: 1024,
+    help: "What it may take with these manifests; beyond it, those not used for longest go.",
+  }),
+  warmIdleMs: option(durationMs({ minMs: 1000 }), {
+    flag: "--warm-idle",
+    env: "DBT_SERVER_WARM_IDLE",
+    default: 60 * 60_000,
+    defaultText: "1h",
+    help: "It ends when there was no run for this long; the next run starts another.",
+  }),
+  debug: option(flag(), {
+    flag: "--debug",
+    env: "DBT_SERVER_DEBUG",
+    default: false,
+    help: "Say on stderr, and in each job's own output, how runs are started.",
+  }),
   dryRun: option(flag(), {
     flag: "--dry-run",
     default: false,
@@ -111,7 +142,17 @@ export const SERVER_OPTIONS = {
 export interface ServerSettings
   extends Pick<
     OptionValues<typeof SERVER_OPTIONS>,
-    "host" | "port" | "state" | "executor" | "python" | "profilesDir" | "jobEnv" | "token"
+    | "host"
+    | "port"
+    | "state"
+    | "executor"
+    | "python"
+    | "profilesDir"
+    | "jobEnv"
+    | "token"
+    | "warmProjects"
+    | "warmIdleMs"
+    | "debug"
   > {
   readonly dataDir: string;
   readonly auth: "local" | "none" | "token";
@@ -119,6 +160,8 @@ export interface ServerSettings
   readonly runTimeoutMs: number | null;
   readonly streamTimeoutMs: number;
   readonly retentionMs: number;
+  readonly warm: boolean;
+  readonly warmMemoryBytes: number;
 }
 
 export type ServerCommand =
@@ -185,6 +228,11 @@ function settingsOf(
     runTimeoutMs: values.runTimeoutMs ?? null,
     streamTimeoutMs: values.streamTimeoutMs,
     retentionMs: values.retentionDays * DAY_MS,
+    warm: values.warm === "on",
+    warmProjects: values.warmProjects,
+    warmMemoryBytes: values.warmMemoryMb * 1024 * 1024,
+    warmIdleMs: values.warmIdleMs,
+    debug: values.debug,
   };
 }
 

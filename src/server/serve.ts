@@ -1,16 +1,18 @@
 /** The server as a process: its folder, its port, its registration, its signals. */
+import { tmpdir } from "node:os";
 import { extname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError } from "../core/errors.ts";
 import { createLocalExecutor, jobOutputPath } from "../executors/local.ts";
 import { findLocalEngine, jobEnvironment, type LocalEngine } from "../executors/local-engine.ts";
+import { createWarmParents, type WarmParents } from "../executors/warm-parents.ts";
 import { snapshotId } from "../snapshot/entry.ts";
 import { lockDataDir } from "../state/local/lock.ts";
 import { openLocalState } from "../state/local/open.ts";
 import { createStores } from "../state/stores.ts";
 import { createAuth } from "./auth.ts";
 import { keepHouse } from "./housekeeping.ts";
-import { createJournal } from "./journal.ts";
+import { createJournal, type Journal } from "./journal.ts";
 import { listen } from "./listen.ts";
 import type { ServerSettings } from "./options.ts";
 import { register, registrationFolder, registrationToken } from "./registration.ts";
@@ -41,11 +43,12 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
   const engine = engineFinder({ settings, env, cwd });
   const registrations = registrationFolder(stateHome(env, home));
   const token = settings.auth === "token" ? settings.token : registrationToken(registrations, settings.port, dataDir);
+  const warm = settings.warm ? warmParents(settings, env, journal) : undefined;
   const executor = createLocalExecutor({
     nodePath: process.execPath,
     jobPath: join(import.meta.dirname, "..", "job", `main${extname(fileURLToPath(import.meta.url))}`),
     dataDir,
-    env: async () => jobEnvironment(env, settings.jobEnv, jobSettings(settings, await engine())),
+    env: async () => jobEnvironment(env, settings.jobEnv, jobSettings(settings, await engine(), warm)),
   });
   let port = settings.port;
   const service = await createService({
@@ -57,6 +60,7 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
     warehousePath: (run) => warehousePath(dataDir, run),
     clearRoot: (run, root) => clearRoot(dataDir, run, root),
     onError: journal.failure,
+    warm: async () => (await warm?.states()) ?? [],
   });
 
   let unregister = (): void => {};
@@ -70,6 +74,7 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
     for (const stopTimer of stopTimers) stopTimer();
     unregister();
     setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref();
+    warm?.close();
     await service.stop().catch(journal.failure);
     await state.close();
     lock.release();
@@ -91,6 +96,8 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
     journal.failure(error);
     journal.say("Runs are refused until there is one; it is looked for at each.");
   });
+  // Behind the start: who asks meanwhile is answered, and a run that comes waits for it no longer than for a dbt of its own.
+  if (found) warm?.at(found.python);
   if (found) journal.say(`dbt ${found.version} with ${found.adapters.join(", ") || "no adapter"} (${found.python})`);
 
   const sweep = (): void => {
@@ -122,9 +129,27 @@ function engineFinder({
   };
 }
 
+function warmParents(settings: ServerSettings, env: ServeParams["env"], journal: Journal): WarmParents {
+  return createWarmParents({
+    env: jobEnvironment(env, settings.jobEnv, {}),
+    tempFolder: tmpdir(),
+    projects: settings.warmProjects,
+    memoryBytes: settings.warmMemoryBytes,
+    idleMs: settings.warmIdleMs,
+    debug: (text) => settings.debug && journal.say(text),
+  });
+}
+
 /** What dbt-job reads of its environment. */
-function jobSettings(settings: ServerSettings, engine: LocalEngine): Record<string, string> {
+function jobSettings(
+  settings: ServerSettings,
+  engine: LocalEngine,
+  warm: WarmParents | undefined,
+): Record<string, string> {
+  const place = warm?.at(engine.python);
   return {
+    ...(place && { DBT_JOB_WARM_SOCKET: place.socketPath, DBT_JOB_WARM_ANSWER_MS: String(place.answerMs) }),
+    ...(settings.debug && { DBT_JOB_DEBUG: "1" }),
     DBT_SERVER_DATA_DIR: settings.dataDir,
     DBT_SERVER_STATE: settings.state,
     DBT_SERVER_PYTHON: engine.python,

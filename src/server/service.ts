@@ -1,6 +1,6 @@
 /** The server's parts wired together over a State and an executor, apart from process, ports and folders. */
 import { randomUUID } from "node:crypto";
-import type { ServerAnswer } from "../api/schemas.ts";
+import type { MetricsAnswer, ServerAnswer } from "../api/schemas.ts";
 import { AppError } from "../core/errors.ts";
 import { isTerminal, type Run } from "../core/run.ts";
 import type { Executor } from "../executors/port.ts";
@@ -51,6 +51,8 @@ export interface ServiceParams {
   /** Told of what was not expected, and of which request it was. */
   readonly onError: (error: unknown, requestId?: string) => void;
   readonly patience?: Partial<Patience>;
+  /** Processes that have loaded dbt. */
+  readonly warm?: () => Promise<MetricsAnswer["warm"]>;
 }
 
 export interface Service {
@@ -133,6 +135,11 @@ export async function createService(params: ServiceParams): Promise<Service> {
     ...{ auth: params.auth, version: params.version, port: params.port },
     ...{ state, stores, hub, followedRuns, view, createRun },
     describe: describeWith(params),
+    metrics: async () => ({
+      rssBytes: process.memoryUsage.rss(),
+      followers: hub.size,
+      warm: (await params.warm?.()) ?? [],
+    }),
     async cancel(run, by, reason) {
       await cancellations.request(run.id, by.label, reason);
       // A run that has not begun has no job to obey.

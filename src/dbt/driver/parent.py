@@ -34,6 +34,9 @@ class Parent(Forker):
         # parse states that could not be held
         self.unfit: dict[str, Identity] = {}
         self.uses = 0
+        # runs, and those of them that were given to a holder
+        self.forked = 0
+        self.handed = 0
         self.selector.register(listener, selectors.EVENT_READ, self.accept)
         self.selector.register(sys.stdin, selectors.EVENT_READ, self.hear_server)
 
@@ -71,9 +74,11 @@ class Parent(Forker):
             answer_on(connection)(self.stats())
             connection.close()
             return
+        self.forked += 1
         holder = self.holder_for(request.get("parseState"))
         if holder is not None:
             if holder.hand(connection, request):
+                self.handed += 1
                 connection.close()
                 return
             self.let_go(holder)
@@ -160,6 +165,8 @@ class Parent(Forker):
             "pid": os.getpid(),
             "rssBytes": memory.resident(os.getpid()),
             "isWarm": self.warmth.chores is None,
+            "forked": self.forked,
+            "handed": self.handed,
             "runs": [{"pid": pid, "rssBytes": memory.resident(pid)} for pid in self.runs],
             "holders": [
                 {

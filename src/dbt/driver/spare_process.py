@@ -10,6 +10,7 @@ import socket
 import sys
 from typing import Any
 
+import memory
 from forked_run import answer_on, run_forked
 from forking import Lines, Warmth
 from parent import report
@@ -19,7 +20,7 @@ def serve_once(warmth: Warmth, listener: socket.socket) -> None:
     """Returns when the server has gone without having had a run for it."""
     for request, connection in requests(warmth, listener):
         if request.get("stats"):
-            answer_on(connection)({"pid": os.getpid(), "isWarm": warmth.chores is None, "runs": [], "holders": []})
+            answer_on(connection)(stats(warmth))
             connection.close()
             continue
         changed = warmth.code.changed()
@@ -31,6 +32,11 @@ def serve_once(warmth: Warmth, listener: socket.socket) -> None:
             return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         run_forked(request, connection, warmth.imported, warmth.printed)
+
+
+def stats(warmth: Warmth) -> dict[str, Any]:
+    own = {"pid": os.getpid(), "rssBytes": memory.resident(os.getpid()), "isWarm": warmth.chores is None}
+    return {**own, "forked": 0, "handed": 0, "runs": [], "holders": []}
 
 
 def requests(warmth: Warmth, listener: socket.socket) -> Any:

@@ -12,7 +12,8 @@ A job connects to the socket, at any time, and sends one line of JSON:
      "parseState": "/…" | null, "manifest": "/…" | null}
 
 where stdout, stderr and events are Unix sockets of the job's, to which the child connects, parseState is the path of
-the project's partial_parse.msgpack, and manifest that of a manifest.json to work from instead. Answers, a line of JSON each, on the same connection:
+the project's partial_parse.msgpack, and manifest that of a manifest.json to work from instead. Answers, a line of JSON
+each, on the same connection:
 
     {"error": "…"}         nothing was started and nothing will be;
     {"pid": 123}           the child is there, in a session of its own. It runs the command once the job has sent a

@@ -11,7 +11,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from "fastify";
-import type { ServerAnswer } from "../../api/schemas.ts";
+import type { MetricsAnswer, ServerAnswer } from "../../api/schemas.ts";
 import type { Requester, Run } from "../../core/run.ts";
 import type { State } from "../../state/port.ts";
 import type { Stores } from "../../state/stores.ts";
@@ -42,6 +42,7 @@ export interface AppContext {
   readonly createRun: CreateRun;
   /** What the server is, and which dbt it has; waits until that is known. What dbt itself says of it takes seconds. */
   readonly describe: (withVersionText: boolean) => Promise<ServerAnswer>;
+  readonly metrics: () => Promise<MetricsAnswer>;
   /** Asks for a run's end; resolves when a run that had not begun has ended. */
   readonly cancel: (run: Run, by: Requester, reason: string | null) => Promise<void>;
   readonly onError: (error: unknown, requestId: string) => void;

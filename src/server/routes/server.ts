@@ -2,10 +2,10 @@
 
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
-import { ServerAnswer } from "../../api/schemas.ts";
+import { MetricsAnswer, ServerAnswer } from "../../api/schemas.ts";
 import type { App, AppContext } from "./context.ts";
 
-export function addServerRoutes(app: App, { describe }: AppContext): void {
+export function addServerRoutes(app: App, { describe, metrics }: AppContext): void {
   app.get(
     paths.server,
     {
@@ -16,6 +16,11 @@ export function addServerRoutes(app: App, { describe }: AppContext): void {
       },
     },
     (request) => describe(request.query.versionText === true),
+  );
+  app.get(
+    paths.metrics,
+    { schema: { summary: "What is in memory and under way", response: { 200: MetricsAnswer } } },
+    () => metrics(),
   );
 }
 
