@@ -34,7 +34,8 @@ export interface PostOptions {
   readonly refused: () => void;
 }
 
-const PART_BYTES = 16 * 1024 * 1024;
+/** Each part is held several times over on its way: as read, joined, and copied by fetch. */
+const PART_BYTES = 4 * 1024 * 1024;
 /** A file that changes all the time must not make this go on forever. */
 const MAX_POSTS = 6;
 const MAX_PART_FAILURES = 8;

@@ -11,6 +11,8 @@ import { bodyBytes, bodyStream } from "./bodies.ts";
 import type { App, AppContext } from "./context.ts";
 
 const PACK_LIMITS = { maxEntries: 100_000, maxBytes: 256 * 1024 * 1024, maxEntryBytes: 64 * 1024 * 1024 };
+/** Up to this size a file is read as a whole. */
+const WHOLE_BYTES = 1024 * 1024;
 /** The largest file that can be sent. */
 const MAX_CONTENT_BYTES = 16 * 1024 * 1024 * 1024;
 
@@ -86,7 +88,8 @@ async function* filesOf(pack: Readable): AsyncGenerator<IncomingContent> {
         `The pack's file ${JSON.stringify(item.path.slice(0, 100))} is not named by its SHA-256.`,
       );
     }
-    yield { sha256: item.path, size: item.size, content: item.content };
+    // Thousands of small files as streams would cost seconds and a hundred megabytes.
+    yield { sha256: item.path, size: item.size, content: item.size <= WHOLE_BYTES ? await item.bytes() : item.content };
   }
 }
 
