@@ -83,7 +83,14 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
       host: emulatorHost,
       ssl: false,
       customHeaders: { Authorization: "Bearer owner" },
+      // Used by nobody; without any, the library asks a metadata server that is not there.
+      credentials: { client_email: "emulator", private_key: "none" },
     }),
+    // Left to itself, gRPC waits up to two minutes before it tries a server again that was out of reach.
+    "grpc.max_reconnect_backoff_ms": 5_000,
+    // Notices a connection that has gone without a word.
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 10_000,
   });
   const count = ({ kind, operation, name, bytes = 0 }: Operation): void =>
     onUse?.({ service: "firestore", kind, operation, name, bytes });

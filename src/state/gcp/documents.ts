@@ -1,7 +1,8 @@
 /**
- * What a record looks like as a document: its JSON as one text, the fields that queries need beside it, the mark of the
- * write that made it, and the time of that write.
+ * What a record looks like as a document: its JSON as one text, the fields that queries need beside it, the marks of the
+ * last writes, and the time of the last one.
  */
+import { randomBytes } from "node:crypto";
 import { AppError } from "../../core/errors.ts";
 import { RECORD_INDEXES } from "../indexes.ts";
 
@@ -18,7 +19,15 @@ const COLLECTION_PREFIX = "dbt-remote-";
 export const collectionId = (collection: string): string => `${COLLECTION_PREFIX}${collection}`;
 
 /** Names of a document's own fields. */
-export const FIELDS = { json: "json", queried: "f", writeId: "w", writtenAt: "at" } as const;
+export const FIELDS = { json: "json", queried: "f", writes: "w", writtenAt: "at", expireAt: "expireAt" } as const;
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** When Firestore itself may forget a record: a day after it says that it expires. Undefined where it says nothing. */
+export function forgetAtMs(data: object): number | undefined {
+  if (!("expiresAtMs" in data) || typeof data.expiresAtMs !== "number") return undefined;
+  return data.expiresAtMs + DAY_MS;
+}
 
 /** Fields by name; `a.b` of an object is one level down. */
 export interface QueriedFields {
@@ -67,3 +76,32 @@ function isScalar(value: unknown): value is string | number | boolean | null {
 
 const isObject = (value: unknown): value is object =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+
+/**
+ * A version: when the document was written, and the marks of its last writes, newest first. The marks tell a writer whose
+ * answer was lost that its write was carried out, also where others have written since.
+ */
+export interface Version {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+  readonly writes: readonly string[];
+}
+
+/** Writes by others that may come between a write and the look for its mark. */
+const KEPT_WRITES = 8;
+
+export const newWrite = (): string => randomBytes(6).toString("base64url");
+
+/** The marks of a document that is written over one with this version. */
+export function nextWrites(write: string, before: readonly string[]): string[] {
+  return [write, ...before].slice(0, KEPT_WRITES);
+}
+
+export function formatVersion({ seconds, nanoseconds, writes }: Version): string {
+  return `${seconds}.${nanoseconds}.${writes.join(".")}`;
+}
+
+export function parseVersion(version: string): Version {
+  const [seconds, nanoseconds, ...writes] = version.split(".");
+  return { seconds: Number(seconds) || 0, nanoseconds: Number(nanoseconds) || 0, writes };
+}

@@ -12,9 +12,14 @@ const JOINS_AT_ONCE = 4;
 const REQUESTS_AT_ONCE = 16;
 
 /** Joins the objects of a log. Cut short anywhere, the log is whole: joined objects are there before others go. */
-export async function compactLog(storage: Storage, folder: string, pieces: readonly Piece[]): Promise<void> {
-  if (pieces.length <= MAX_PIECES) return;
-  const groups = inGroups(pieces, Math.ceil(pieces.length / MAX_PIECES))
+export async function compactLog(
+  storage: Storage,
+  folder: string,
+  pieces: readonly Piece[],
+  maxPieces = MAX_PIECES,
+): Promise<void> {
+  if (pieces.length <= maxPieces) return;
+  const groups = inGroups(pieces, Math.ceil(pieces.length / maxPieces))
     .flatMap(bySize)
     .filter(({ length }) => length > 1);
   await inParallel(groups, JOINS_AT_ONCE, async (group) => {

@@ -31,6 +31,8 @@ export interface LogHeads {
 
 interface Followed {
   readonly atMs: number;
+  /** For Firestore, which forgets it then. */
+  readonly expiresAtMs: number;
 }
 
 interface Watched {
@@ -55,7 +57,9 @@ export function createLogHeads(records: GcpRecords, now: () => number): LogHeads
     let timer: NodeJS.Timeout | undefined;
     const follow = (): void => {
       // Lost, the log is a little late for whoever follows; the next one comes.
-      records.put<Followed>(FOLLOWED, key, { atMs: now() }).catch(() => undefined);
+      records
+        .put<Followed>(FOLLOWED, key, { atMs: now(), expiresAtMs: now() + FOLLOWED_FOR_MS })
+        .catch(() => undefined);
     };
     const stopListening = records.listen<LogHead>(HEADS, key, (record) => {
       entry.head = record?.data;

@@ -1,12 +1,21 @@
 /** Records as documents in Firestore. */
-import { randomUUID } from "node:crypto";
-import type { DocumentReference, DocumentSnapshot, Query } from "@google-cloud/firestore";
+import type { DocumentReference, DocumentSnapshot, Query, Timestamp } from "@google-cloud/firestore";
 import { AppError } from "../../core/errors.ts";
 import { CODES, codeOf, type FirestoreClient } from "../../gcp/firestore.ts";
 import { checkCollection, checkField, checkKey } from "../names.ts";
 import type { RecordQuery, RecordStore, StoredRecord } from "../port.ts";
 import { createBells } from "./bells.ts";
-import { collectionId, FIELDS, queriedFields, serialize } from "./documents.ts";
+import {
+  collectionId,
+  FIELDS,
+  forgetAtMs,
+  formatVersion,
+  newWrite,
+  nextWrites,
+  parseVersion,
+  queriedFields,
+  serialize,
+} from "./documents.ts";
 import { createListeners, type Listeners } from "./listeners.ts";
 
 /** Records, and their listeners for those who want to see what changed. */
@@ -57,11 +66,13 @@ export function createRecords(client: FirestoreClient): GcpRecords {
     `${collectionId(checkCollection(collection))}/${checkKey(key)}`;
   const referenceOf = (collection: string, key: string): DocumentReference => db.doc(pathOf(collection, key));
 
-  function body(collection: string, data: object, json: string, writeId: string) {
+  function body(collection: string, data: object, json: string, writes: readonly string[]) {
+    const forget = forgetAtMs(data);
     return {
+      ...(forget !== undefined && { [FIELDS.expireAt]: Timestamp.fromMillis(forget) }),
       [FIELDS.json]: json,
       [FIELDS.queried]: queriedFields(collection, data),
-      [FIELDS.writeId]: writeId,
+      [FIELDS.writes]: writes,
       [FIELDS.writtenAt]: FieldValue.serverTimestamp(),
     };
   }
@@ -70,20 +81,23 @@ export function createRecords(client: FirestoreClient): GcpRecords {
     return client.run({ kind: "read", operation: "get", name: reference.path }, () => reference.get());
   }
 
-  /** A write that was refused: by a record of its own making, where the answer to an earlier attempt was lost. */
+  /** A write that was refused: perhaps by itself, where an earlier attempt was carried out and its answer lost. */
   async function ownOrNot<T>(
     reference: DocumentReference,
     data: T,
-    writeId: string,
+    ownWrite: string,
   ): Promise<StoredRecord<T> | undefined> {
     const found = await find(reference);
-    if (!found.exists || found.get(FIELDS.writeId) !== writeId) return undefined;
-    return { key: reference.id, data, version: versionOf(found.updateTime) };
+    const writes = writesOf(found);
+    if (!writes.includes(ownWrite)) return undefined;
+    // Where another has written since, the version is one that nothing matches any more.
+    const version = writes[0] === ownWrite ? versionOf(found) : "";
+    return { key: reference.id, data, version };
   }
 
   function timeOf(version: string) {
-    const [seconds, nanoseconds] = version.split(".").map(Number);
-    return new Timestamp(seconds ?? 0, nanoseconds ?? 0);
+    const { seconds, nanoseconds } = parseVersion(version);
+    return new Timestamp(seconds, nanoseconds);
   }
 
   async function write<T extends object>(params: {
@@ -96,8 +110,9 @@ export function createRecords(client: FirestoreClient): GcpRecords {
     const { operation, collection, key, data, ifVersion = "" } = params;
     const reference = referenceOf(collection, key);
     const json = serialize(collection, key, data);
-    const writeId = randomUUID();
-    const content = body(collection, data, json, writeId);
+    const ownWrite = newWrite();
+    const writes = nextWrites(ownWrite, operation === "replace" ? parseVersion(ifVersion).writes : []);
+    const content = body(collection, data, json, writes);
     const action = {
       create: () => reference.create(content),
       replace: () => reference.update(content, { lastUpdateTime: timeOf(ifVersion) }),
@@ -107,10 +122,10 @@ export function createRecords(client: FirestoreClient): GcpRecords {
     try {
       const use = { kind: "write", operation, name: reference.path, bytes: json.length } as const;
       const { writeTime } = await client.run(use, action, isAnswer);
-      return { key, data, version: versionOf(writeTime) };
+      return { key, data, version: formatVersion({ ...pick(writeTime), writes }) };
     } catch (error) {
       if (!isAnswer(error)) throw error;
-      return ownOrNot(reference, data, writeId);
+      return ownOrNot(reference, data, ownWrite);
     }
   }
 
@@ -183,15 +198,22 @@ export function createRecords(client: FirestoreClient): GcpRecords {
   };
 }
 
-function versionOf(time: DocumentSnapshot["updateTime"]): string {
-  return time === undefined ? "" : `${time.seconds}.${time.nanoseconds}`;
+const pick = ({ seconds, nanoseconds }: Timestamp) => ({ seconds, nanoseconds });
+
+function writesOf(snapshot: DocumentSnapshot): readonly string[] {
+  return snapshot.exists ? ((snapshot.get(FIELDS.writes) ?? []) as string[]) : [];
+}
+
+function versionOf(snapshot: DocumentSnapshot): string {
+  const { updateTime } = snapshot;
+  return updateTime === undefined ? "" : formatVersion({ ...pick(updateTime), writes: writesOf(snapshot) });
 }
 
 function parse<T extends object>(snapshot: DocumentSnapshot): StoredRecord<T> | undefined {
   if (!snapshot.exists) return undefined;
   const json: unknown = snapshot.get(FIELDS.json);
   try {
-    return { key: snapshot.id, version: versionOf(snapshot.updateTime), data: JSON.parse(String(json)) as T };
+    return { key: snapshot.id, version: versionOf(snapshot), data: JSON.parse(String(json)) as T };
   } catch (cause) {
     throw new AppError("state_corrupt", `The document ${snapshot.ref.path} holds no record.`, {
       hint: "Remove it, and what was made of it.",
