@@ -18,9 +18,11 @@ export interface Envelope {
   readonly secretNames: readonly string[];
   /** Files that the profile points at, sent because the user said so. */
   readonly files: readonly EnvelopeFile[];
+  /** What dbt gets, where a secret value stands in it: the run's record then has it masked. */
+  readonly args: readonly string[] | null;
 }
 
-export const EMPTY_ENVELOPE: Envelope = { profiles: null, env: {}, dotenv: {}, secretNames: [], files: [] };
+export const EMPTY_ENVELOPE: Envelope = { profiles: null, env: {}, dotenv: {}, secretNames: [], files: [], args: null };
 
 /** How long a run may wait before its envelope is gone. */
 export const ENVELOPE_LIFETIME_MS = 24 * 60 * 60 * 1000;

@@ -69,13 +69,16 @@ interface Patterns {
   readonly longest: number;
 }
 
-/**
- * `text` as it stands, and as JSON, Python's `repr` and a string of SQL write it. All of these in JSON once more: what
- * prints JSON is itself logged as JSON.
- */
-function forms(text: string): string[] {
-  const once = [text, ...inJson(text), ...inRepr(text), text.replaceAll("'", "''")];
-  return [...new Set([...once, ...once.flatMap(inJson)])];
+/** What prints JSON is itself logged as JSON; an option's value in JSON stands in a command line, and that in a `repr`. */
+const NESTING = 3;
+
+/** `text` as it stands, as a string of SQL writes it, and both as JSON and Python's `repr` write them, and these again. */
+function forms(text: string): Set<string> {
+  const found = new Set([text, text.replaceAll("'", "''")]);
+  for (let level = 0; level < NESTING; level += 1) {
+    for (const form of [...found]) for (const written of [...inJson(form), ...inRepr(form)]) found.add(written);
+  }
+  return found;
 }
 
 /** Python leaves double quotes alone, and single ones too, unless a text has both. */

@@ -58,7 +58,7 @@ export async function performRun(
   const warehouse = environment.warehouseFiles.map((file) => resolve(workspace.project, file));
   await restore(context, run, preparation, entries);
   await placeInputs({ run, folders: workspace, contents: state.contents, artifacts: stores.artifacts });
-  const args = adaptArgs(run.args, workspace);
+  const args = adaptArgs(preparation.args, workspace);
   const places = outputPlaces({ project: workspace.project, args, env });
   makeParseState({ project: workspace.project, args, env }, places.targetDir);
   const performance = { ...context, ...logs, run, preparation, workspace, entries, args, places, warehouse };

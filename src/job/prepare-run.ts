@@ -11,6 +11,8 @@ export interface RunPreparation {
   readonly environment: RunEnvironment;
   /** Files of the snapshot, on their way. */
   readonly entries: Promise<readonly SnapshotEntry[]>;
+  /** What dbt gets, before its paths are adapted. */
+  readonly args: readonly string[];
   /** Removes what may not be kept between runs. */
   tidy(): void;
 }
@@ -33,7 +35,7 @@ export async function prepareRun(context: JobContext, run: Run): Promise<RunPrep
       ...{ workspace, envelope },
       ...{ jobEnv: env, allow: jobEnv, dbtVersion: () => engine.version() },
     });
-    return { workspace, environment, entries, tidy };
+    return { workspace, environment, entries, args: envelope.args ?? run.args, tidy };
   } catch (error) {
     tidy();
     throw error;

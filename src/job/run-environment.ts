@@ -6,10 +6,10 @@ import { warehouseFiles } from "../core/dbt-connection.ts";
 import { mayBeSent } from "../core/dbt-environment.ts";
 import { isMapping } from "../core/dbt-profile.ts";
 import { EMPTY_ENVELOPE, type Envelope } from "../core/envelope.ts";
+import { secretsOf } from "../core/secrets.ts";
 import { dbtEnvironment } from "../dbt/job-environment.ts";
 import type { JsonObject } from "../state/port.ts";
 import { adaptVariables } from "./adapt.ts";
-import { secretsOf } from "./secrets.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface RunEnvironment {

@@ -27,6 +27,7 @@ export function readEnvelope(given: Given | undefined, profiles: string | null):
     dotenv: variables(given?.dotenv ?? {}),
     secretNames: given?.secretNames ?? [],
     files: files.map(({ name, contentBase64 }) => ({ name, contentBase64 })),
+    args: null,
   };
 }
 

@@ -7,10 +7,13 @@ import { profileChoice, profileInUse } from "../../core/dbt-profile.ts";
 import type { Envelope } from "../../core/envelope.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Run } from "../../core/run.ts";
+import { secretsOf } from "../../core/secrets.ts";
 
 export interface RunProfile extends Pick<Run, "profileFrom" | "target" | "warehouseFile"> {
   /** `type` of the connection, where it is written plainly. */
   readonly adapter: string | null;
+  /** Values that stand in profile and environment and may not be kept. */
+  readonly secrets: readonly string[];
 }
 
 export interface RunProfileParams {
@@ -34,16 +37,26 @@ export async function readRunProfile({
 }: RunProfileParams): Promise<RunProfile> {
   const text = serverProfiles ?? envelope.profiles;
   const profileFrom = serverProfiles !== null ? "server" : envelope.profiles !== null ? "client" : "none";
-  const env = { ...envelope.dotenv, ...serverEnv, ...envelope.env };
+  const env = defined({ ...envelope.dotenv, ...serverEnv, ...envelope.env });
   const choice = profileChoice(parsed, env);
-  const unknown: RunProfile = { profileFrom, target: choice.target ?? null, warehouseFile: null, adapter: null };
+  const profiles = text === null ? undefined : await yaml(text);
+  const secrets = secretsOf({ envelope, env, profiles });
+  const unknown: RunProfile = {
+    ...{ profileFrom, target: choice.target ?? null, warehouseFile: null, adapter: null, secrets },
+  };
   if (text === null) return unknown;
-  const found = profileInUse({ project: await yaml(project ?? ""), profiles: await yaml(text), choice, env });
+  const found = profileInUse({ project: await yaml(project ?? ""), profiles, choice, env });
   const target = found.targetName ?? null;
   if (found.problem !== null) return { ...unknown, target };
   const { type } = found.output;
   const adapter = typeof type === "string" && /^[a-z][a-z0-9_]*$/.test(type) ? type : null;
-  return { profileFrom, target, warehouseFile: warehouseFile(found.output, env), adapter };
+  return { profileFrom, target, warehouseFile: warehouseFile(found.output, env), adapter, secrets };
+}
+
+function defined(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 }
 
 /** Text of the server's own profiles.yml; null where profiles come from clients. */

@@ -5,6 +5,7 @@ import { type DbtArgv, parseDbtArgv } from "../../core/dbt-argv.ts";
 import type { Envelope } from "../../core/envelope.ts";
 import { AppError } from "../../core/errors.ts";
 import { accessOf, type Requester, type Run, type RunOptions } from "../../core/run.ts";
+import { createScrubber } from "../../core/scrub.ts";
 import type { JsonObject, State } from "../../state/port.ts";
 import type { NewRun } from "../../state/runs.ts";
 import type { Stores } from "../../state/stores.ts";
@@ -83,11 +84,14 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
     const pointed = profileFrom === "none" ? parsed : parseDbtArgv(pointAtProfiles(parsed));
     const { env } = received;
     const resolved = await resolveStateRuns({ parsed: pointed, env, stores, requesterId, workspace, target });
-    const envelope = { ...received, env: resolved.env };
+    const { scrubText } = createScrubber(profile.secrets);
+    const args = resolved.args.map(scrubText);
+    const isMasked = args.some((each, index) => each !== resolved.args[index]);
+    const envelope = { ...received, env: resolved.env, args: isMasked ? resolved.args : null };
     const run: NewRun = {
       id: params.newId(),
-      command: request.command,
-      args: resolved.args,
+      command: request.command.map(scrubText),
+      args,
       verb: parsed.verb,
       access: accessOf(parsed.verb),
       requester,
@@ -182,8 +186,9 @@ function fingerprintOf(run: NewRun, parsed: DbtArgv): string {
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
-function asJson({ profiles, env, dotenv, secretNames, files }: Envelope): JsonObject {
+function asJson({ profiles, env, dotenv, secretNames, files, args }: Envelope): JsonObject {
   return {
+    args,
     profiles,
     env,
     dotenv,

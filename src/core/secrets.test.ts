@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EMPTY_ENVELOPE } from "../core/envelope.ts";
+import { EMPTY_ENVELOPE } from "./envelope.ts";
 import { secretsOf } from "./secrets.ts";
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");

@@ -1,8 +1,8 @@
 /** Which values of a run are secret: they are scrubbed from all that the run prints and makes. */
-import { credentialValues } from "../core/dbt-connection.ts";
-import { isSecretName } from "../core/dbt-environment.ts";
-import { isMapping } from "../core/dbt-profile.ts";
-import type { Envelope } from "../core/envelope.ts";
+import { credentialValues } from "./dbt-connection.ts";
+import { isSecretName } from "./dbt-environment.ts";
+import { isMapping } from "./dbt-profile.ts";
+import type { Envelope } from "./envelope.ts";
 
 export interface SecretsParams {
   readonly envelope: Envelope;
