@@ -68,6 +68,8 @@ const WarmParentMetrics = object({
           pid: Type.Integer(),
           parseState: Type.String(),
           isReady: Type.Boolean(),
+          /** The parse state on disk is still the one that it has read. */
+          isCurrent: Type.Boolean(),
           running: Type.Integer(),
           privateBytes: Type.Integer(),
         }),

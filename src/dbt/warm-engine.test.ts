@@ -67,7 +67,9 @@ function readTarget(project: Project, file: string): Record<string, Record<strin
 /** Resolves when the project's manifest is in memory, as it is on disk. */
 async function held(project: Project): Promise<void> {
   const parseState = join(project.cwd, "target", "partial_parse.msgpack");
-  await warm.holding(({ holders }) => holders.some((holder) => holder.parseState === parseState && holder.isReady));
+  await warm.holding(({ holders }) =>
+    holders.some((holder) => holder.parseState === parseState && holder.isReady && holder.isCurrent),
+  );
 }
 
 function assertSame(warmly: Outcome, warmIn: Project, coldly: Outcome, coldIn: Project): void {

@@ -41,6 +41,8 @@ export interface WarmParentStats {
     readonly pid: number;
     readonly parseState: string;
     readonly isReady: boolean;
+    /** The parse state on disk is still the one that it has read. */
+    readonly isCurrent: boolean;
     readonly running: number;
     readonly privateBytes: number;
   }[];

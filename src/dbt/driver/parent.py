@@ -173,6 +173,7 @@ class Parent(Forker):
                     "pid": holder.pid,
                     "parseState": holder.path,
                     "isReady": holder.ready,
+                    "isCurrent": holder.identity == identity(holder.path),
                     "running": holder.running,
                     "privateBytes": memory.private(holder.pid),
                 }
