@@ -29,12 +29,17 @@ function localTime(iso: string): string {
 
 const MAX_COMMAND = 60;
 
+/** Eight characters, or as many as it takes to have a letter among them: digits alone would be a run's number. */
+function shortId(id: string): string {
+  return id.slice(0, Math.max(8, id.search(/[a-f]/) + 1));
+}
+
 function row(run: RunView, nowMs: number): string[] {
   const command = run.command.join(" ").replace(/\s+/g, " ");
   const reason = run.reason === null || run.reason === "dbt_failed" ? "" : ` (${run.reason.replaceAll("_", " ")})`;
   return [
     String(run.number),
-    run.id.slice(0, 8),
+    shortId(run.id),
     run.status + reason,
     run.exitCode === null ? "" : String(run.exitCode),
     localTime(run.createdAt),
