@@ -35,6 +35,8 @@ export async function outage(context: TestContext, cutMs: number): Promise<void>
     text += line;
     void log.write(number % 3 === 0 ? "err" : "out", Buffer.from(line));
   }, LINE_EVERY_MS);
+  // Also where the test fails, which must not go on for ever.
+  context.after(() => clearInterval(timer));
   await until("the first lines", () => read.text.includes("line 1\n"));
   await new Promise((resume) => setTimeout(resume, BEFORE_MS));
 
@@ -80,25 +82,38 @@ function follow(logs: LogStore, runId: string) {
 /** Asks for what is there, again and again: every answer is the truth or a failure. */
 function ask(state: State) {
   let isOver = false;
-  const isFailure = (error: unknown): undefined => {
-    assert.ok(error instanceof AppError && error.code === "state_unavailable", String(error));
-  };
   const asking = (async () => {
     while (!isOver) {
       const [record, blob, names] = await Promise.all([
-        state.records.get("things", "known").catch(isFailure),
-        state.blobs.stat("known").catch(isFailure),
-        state.blobs.list("kno").catch(isFailure),
+        orFailure(state.records.get("things", "known")),
+        orFailure(state.blobs.stat("known")),
+        orFailure(state.blobs.list("kno")),
       ]);
-      // Undefined is what a failure became above, else it would be absence.
-      for (const answer of [record, blob, names?.length === 1]) assert.ok(answer === undefined || answer);
+      for (const [what, isAbsent] of Object.entries({
+        record: !record.isFailure && record.answer === undefined,
+        blob: !blob.isFailure && blob.answer === undefined,
+        names: !names.isFailure && names.answer?.length !== 1,
+      })) {
+        assert.ok(!isAbsent, `${what} seems absent`);
+      }
       await new Promise((resume) => setTimeout(resume, 100));
     }
   })();
+  // Reported when it is stopped.
+  asking.catch(() => undefined);
   return {
     async stop() {
       isOver = true;
       await asking;
     },
   };
+}
+
+async function orFailure<T>(asked: Promise<T>): Promise<{ isFailure: boolean; answer: T | undefined }> {
+  try {
+    return { isFailure: false, answer: await asked };
+  } catch (error) {
+    assert.ok(error instanceof AppError && error.code === "state_unavailable", String(error));
+    return { isFailure: true, answer: undefined };
+  }
 }

@@ -55,6 +55,33 @@ test("what comes together is one append, in order; a lone line does not wait for
   });
 });
 
+test("what comes until the writer's next append is due goes together; a flush and much of it do not wait", async () => {
+  await withLog(async ({ writer, read }) => {
+    let appends = 0;
+    const costly = forwarding(writer, (batch) => {
+      appends += 1;
+      return writer.append(batch);
+    });
+    const log = createJobLog({ ...options, writer: { ...costly, due: () => new Promise(() => undefined) } });
+    for (let number = 0; number < 5; number += 1) {
+      await log.write("out", Buffer.from(`${number}\n`));
+      await new Promise((resume) => setTimeout(resume, 30));
+    }
+    assert.equal(appends, 1);
+    await log.write("out", Buffer.alloc(2_000_000, "x"));
+    await until("the large batch", () => appends === 2);
+    await log.write("out", Buffer.from("last\n"));
+    await log.flush();
+    assert.equal(appends, 3);
+    assert.ok(
+      (await read())
+        .map(([, part]) => part)
+        .join("")
+        .endsWith("last\n"),
+    );
+  });
+});
+
 test("secrets are masked over chunk borders, in each channel by itself", async () => {
   await withLog(async ({ writer, read }) => {
     const log = createJobLog({ ...options, writer, secrets: ["hunter2"] });

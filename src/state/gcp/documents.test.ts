@@ -4,7 +4,16 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "../../../test/folders.ts";
 import { RECORD_INDEXES } from "../indexes.ts";
-import { collectionId, FIELDS, forgetAtMs, queriedFields } from "./documents.ts";
+import {
+  collectionId,
+  FIELDS,
+  forgetAtMs,
+  formatVersion,
+  newWrite,
+  nextWrites,
+  parseVersion,
+  queriedFields,
+} from "./documents.ts";
 
 test("of a collection with indexes only their fields can be queried", () => {
   const run = { status: "running", requester: { id: "u", label: "ada" }, verb: null, number: 3, other: 1 };
@@ -49,6 +58,17 @@ test("the indexes that are shipped are those that the queries need", () => {
     assert.ok([FIELDS.json, FIELDS.writes, FIELDS.expireAt].some((field) => field === fieldPath));
     assert.deepEqual(indexes, []);
   }
+});
+
+test("a version is read as it was written, and a write's mark outlives a minute of others", () => {
+  const version = { seconds: 1_795_000_000, nanoseconds: 123_000, writes: [newWrite(), newWrite()] };
+  assert.deepEqual(parseVersion(formatVersion(version)), version);
+  const own = newWrite();
+  let writes = nextWrites(own, []);
+  for (let other = 0; other < 60; other += 1) writes = nextWrites(newWrite(), writes);
+  assert.ok(writes.includes(own));
+  for (let other = 0; other < 60; other += 1) writes = nextWrites(newWrite(), writes);
+  assert.equal(writes.length, 64);
 });
 
 test("what expires may be forgotten a day later", () => {

@@ -87,8 +87,11 @@ export interface Version {
   readonly writes: readonly string[];
 }
 
-/** Writes by others that may come between a write and the look for its mark. */
-const KEPT_WRITES = 8;
+/**
+ * Writes by others that may come between a write and the look for its mark: a document takes about one a second, and an
+ * answer is given up after a minute.
+ */
+const KEPT_WRITES = 64;
 
 export const newWrite = (): string => randomBytes(6).toString("base64url");
 
