@@ -1,3 +1,0 @@
-import { warmEditsTest } from "./warm-edits.ts";
-
-warmEditsTest(10);
