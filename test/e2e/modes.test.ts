@@ -32,13 +32,19 @@ test("with a manifest alone: build and ls", async () => {
     "manifest.json": readFileSync(join(project, "target", "manifest.json"), "utf8"),
     "dbt_project.yml": readFileSync(join(project, "dbt_project.yml"), "utf8"),
     "profiles.yml": readFileSync(join(project, "profiles.yml"), "utf8"),
-    "csv/people.csv": readFileSync(join(project, "seeds", "people.csv"), "utf8"),
+    // Another name than where the manifest was made: the file that is sent is the one that is loaded.
+    "csv/people.csv": "id,name\n1,Barbara\n2,Grace\n",
   });
   const options = { cwd: folder, server };
   const built = await cli(["build", "--manifest", "manifest.json", "--seeds-path", "csv"], options);
   assert.equal(built.code, 0, built.stdout + built.stderr);
   assert.match(built.stdout, /PASS=4 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=4/);
   assert.ok(existsSync(join(folder, "target", "run_results.json")));
+  const tree = filesIn(server.dataDir).filter((file) => file.endsWith("/tree/target/run/tiny/seeds/people.csv"));
+  assert.equal(tree.length, 1);
+  const [statement = ""] = tree.map((file) => readFileSync(join(server.dataDir, file), "utf8"));
+  const own = join(server.dataDir, (tree[0] ?? "").replace("/target/run/tiny/", "/"));
+  assert.ok(statement.includes(`FROM '${own}'`), statement);
   assert.ok(!filesIn(folder).some((file) => file.endsWith("partial_parse.msgpack")));
   const listed = await cli(["ls", "--manifest", "manifest.json", "--output", "name"], options);
   assert.equal(listed.code, 0, listed.stdout + listed.stderr);

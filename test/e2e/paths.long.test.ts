@@ -23,6 +23,18 @@ async function remote(args: readonly string[], options: CliOptions, code = 0): P
   return result;
 }
 
+test("variables, from below the project, with the profile in ~/.dbt, target and log outside", () =>
+  writtenAlike(server, {
+    what: "variables",
+    cwd: "app/models",
+    profilesAt: "home",
+    env: (folder) => ({ DBT_TARGET_PATH: join(folder, "outside/target"), DBT_ENGINE_LOG_PATH: "../../logs-there" }),
+    check: (folder) => {
+      assert.ok(existsSync(join(folder, "outside/target/manifest.json")));
+      assert.ok(existsSync(join(folder, "logs-there/dbt.log")));
+    },
+  }));
+
 test("dbt_project.yml puts the target folder elsewhere; project and profiles are named by variables", () =>
   writtenAlike(server, {
     what: "dbt_project.yml",
@@ -72,6 +84,17 @@ test("a target folder that is a link to another place is written through, and st
   await remote(["parse"], { cwd: project });
   assert.ok(lstatSync(join(project, "target")).isSymbolicLink());
   assert.ok(existsSync(join(elsewhere, "manifest.json")));
+});
+
+test("source freshness writes where it is told, from below the project", async () => {
+  const project = writeFiles({
+    "dbt_project.yml": projectYaml(),
+    "profiles.yml": DUCKDB_PROFILE,
+    "models/one.sql": "select 1 as id",
+  });
+  const below = { cwd: join(project, "models"), env: { DBT_PROFILES_DIR: project } };
+  await remote(["source", "freshness", "--output", "fresh.json", "--project-dir", ".."], below);
+  assert.ok(existsSync(join(project, "models/fresh.json")));
 });
 
 test("local dbt's own failure is retried remotely; state lies beside the project; deferral to the latest run", async () => {

@@ -36,18 +36,6 @@ test("what dbt writes lands where local dbt would have put it: flags, from anoth
     },
   }));
 
-test("… variables, from below the project, with the profile in ~/.dbt, target and log outside", () =>
-  writtenAlike(server, {
-    what: "variables",
-    cwd: "app/models",
-    profilesAt: "home",
-    env: (folder) => ({ DBT_TARGET_PATH: join(folder, "outside/target"), DBT_ENGINE_LOG_PATH: "../../logs-there" }),
-    check: (folder) => {
-      assert.ok(existsSync(join(folder, "outside/target/manifest.json")));
-      assert.ok(existsSync(join(folder, "logs-there/dbt.log")));
-    },
-  }));
-
 const SOURCE = `
 sources:
   - name: raw
@@ -110,8 +98,6 @@ test("earlier artifacts as state: local folders, the latest run, a run; freshnes
 
   await remote(["source", "freshness", "-o", "../fresh/out.json"], options);
   assert.ok(existsSync(join(folder, "fresh/out.json")));
-  await remote(["source", "freshness", "--output", "fresh.json", "--project-dir", ".."], below);
-  assert.ok(existsSync(join(project, "models/fresh.json")));
   assert.ok(!filesIn(folder).some((file) => file.endsWith("partial_parse.msgpack")));
 });
 
