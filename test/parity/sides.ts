@@ -98,7 +98,7 @@ function clearTarget(project: string): void {
 export function parityTests(scenarios: readonly Scenario[], options: ParityOptions): void {
   for (const scenario of scenarios) {
     test(scenario.name, async (context) => {
-      const server = await startServer({ home: tempFolder("home"), env: { DBT_SERVER_WARM: "on" } });
+      const server = await startServer({ home: tempFolder("home") });
       context.after(() => server.stop());
       const sides = [await makeSide("local", options), await makeSide("remote", options)];
       for (const side of sides) mkdirSync(side.home, { recursive: true });
