@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -115,6 +116,7 @@ class Forker:
             return
         answer_on(connection)({"error": obstacle})
         connection.close()
+        print(obstacle, file=sys.stderr, flush=True)
         self.retire()
 
     def become_run(self, connection: socket.socket, request: Request) -> None:
