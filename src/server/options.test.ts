@@ -4,7 +4,7 @@ import { AppError } from "../core/errors.ts";
 import { isLoopbackAuthority, isLoopbackHost, isOwnOrigin } from "./loopback.ts";
 import { parseServerCommand, serverHelp } from "./options.ts";
 
-const around = { cwd: "/work", home: "/home/ada", cores: 8 };
+const around = { cwd: "/srv", home: "/home/ada", cores: 8 };
 const parse = (line: string, env: Record<string, string> = {}) =>
   parseServerCommand(line.split(" ").filter(Boolean), env, around);
 const settings = (line: string, env?: Record<string, string>) => {
@@ -32,8 +32,8 @@ test("defaults", () => {
 
 test("flags, environment, subcommand", () => {
   assert.equal(settings("--port 0 --data-dir ./d", { PORT: "9" }).port, 0);
-  assert.equal(settings("--data-dir ./d").dataDir, "/work/d");
-  assert.equal(settings("--python .venv/bin/python").python, "/work/.venv/bin/python");
+  assert.equal(settings("--data-dir ./d").dataDir, "/srv/d");
+  assert.equal(settings("--python .venv/bin/python").python, "/srv/.venv/bin/python");
   assert.equal(settings("--python python3.12").python, "python3.12");
   assert.equal(settings("--profiles-dir ~/.dbt").profilesDir, "/home/ada/.dbt");
   assert.deepEqual(settings("--job-env A --job-env B,C").jobEnv, ["A", "B", "C"]);

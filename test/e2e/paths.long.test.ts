@@ -49,7 +49,7 @@ test("a folder inside the project wins over a variable", () =>
     what: "inside",
     cwd: "app",
     profilesAt: "home",
-    args: ["--target-path", "models/../out", "--log-path", "../work/logs-here"],
+    args: ["--target-path", "models/../out", "--log-path", "../there/logs-here"],
     env: () => ({ DBT_TARGET_PATH: "not-here" }),
   }));
 
