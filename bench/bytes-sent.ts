@@ -14,21 +14,27 @@ export interface BytesSent {
   readonly first: number;
   readonly unchanged: number;
   readonly oneEdited: number;
+  /** Milliseconds from the start of dbt-remote until it had posted the run, nothing changed. */
+  readonly postedMs: readonly number[];
 }
 
 interface CountingProxy {
   readonly url: string;
   /** Bytes that clients have sent since the last call. */
   take(): number;
+  /** When a run was last posted; Unix time in ms. */
+  postedAt(): number;
   close(): void;
 }
 
 async function countingProxy(port: number): Promise<CountingProxy> {
   let sent = 0;
+  let posted = Number.NaN;
   const proxy = createServer((client) => {
     const server = connect(port, "127.0.0.1");
     client.on("data", (chunk) => {
       sent += chunk.length;
+      if (chunk.includes("POST /api/v1/runs ")) posted = performance.timeOrigin + performance.now();
     });
     client.pipe(server).pipe(client);
     client.on("error", () => server.destroy());
@@ -40,8 +46,16 @@ async function countingProxy(port: number): Promise<CountingProxy> {
     sent = 0;
     return before;
   };
-  return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, take, close: () => proxy.close() };
+  return {
+    url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    take,
+    postedAt: () => posted,
+    close: () => proxy.close(),
+  };
 }
+
+/** How often it is measured with nothing changed. */
+const UNCHANGED = 5;
 
 export async function measureBytesSent(stopwatch: Stopwatch, models: number): Promise<BytesSent> {
   const project = newProject(models);
@@ -51,20 +65,26 @@ export async function measureBytesSent(stopwatch: Stopwatch, models: number): Pr
   const proxy = await countingProxy(port);
   const remote = await remoteSide(stopwatch, project, {
     port,
+    warm: false,
     args: ["--auth", "token"],
     env: { DBT_SERVER_TOKEN: token },
     cliEnv: { DBT_SERVER_URL: proxy.url, DBT_SERVER_TOKEN: token },
   });
+  const postedMs: number[] = [];
   const sent = async () => {
     const timing = await remote.run(["ls", "-s", modelName(0)]);
     if (timing.code !== 0) throw new Error(`ls ended with ${timing.code}: ${timing.stderr}`);
+    postedMs.push(proxy.postedAt() - timing.startedAt * 1000);
     return proxy.take();
   };
   try {
     const first = await sent();
+    postedMs.length = 0;
     const unchanged = await sent();
+    for (let more = 1; more < UNCHANGED; more++) await sent();
+    const posted = [...postedMs];
     appendFileSync(join(project, modelPath(0)), "-- edited\n");
-    return { models, projectBytes, first, unchanged, oneEdited: await sent() };
+    return { models, projectBytes, first, unchanged, oneEdited: await sent(), postedMs: posted };
   } finally {
     proxy.close();
     await remote.stop();

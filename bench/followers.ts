@@ -12,6 +12,8 @@ export interface Followers extends Latency {
   /** Followers that got every byte, in order, to the log's end. */
   readonly complete: number;
   readonly serverPeakMiB: number;
+  /** Seconds, of the server alone, from the first follower to the last one's end. */
+  readonly serverCpu: number;
 }
 
 /** Starts one run and follows it `count` times from another process. */
@@ -22,6 +24,7 @@ export async function measureFollowers(stopwatch: Stopwatch, count: number, line
   const url = `http://127.0.0.1:${port}`;
   const remote = await remoteSide(stopwatch, project, {
     port,
+    warm: false,
     args: ["--auth", "none"],
     cliEnv: { DBT_SERVER_URL: url },
   });
@@ -30,6 +33,7 @@ export async function measureFollowers(stopwatch: Stopwatch, count: number, line
     const started = await remote.run(["--detach", ...clockCommand(lines)]);
     const id = started.lines[0]?.[2] ?? "";
     const log = `${url}/api/v1/runs/${id}/log`;
+    const before = remote.serverOwnCpu();
     const child = spawn(node, [join(import.meta.dirname, "follow-many.ts"), log, String(count)], {
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -50,6 +54,7 @@ export async function measureFollowers(stopwatch: Stopwatch, count: number, line
       followers: count,
       complete: Math.min(answer.ended, answer.digests[whole] ?? 0),
       serverPeakMiB: memoryMiB(remote.server.pid),
+      serverCpu: remote.serverOwnCpu() - before,
       ...answer.latency,
     };
   } finally {

@@ -23,7 +23,7 @@ export interface Latency {
 export async function measureLatency(stopwatch: Stopwatch, lines: number): Promise<Latency> {
   const project = newProject(20);
   writeMacro(project);
-  const remote = await remoteSide(stopwatch, project);
+  const remote = await remoteSide(stopwatch, project, { warm: false });
   try {
     await remote.run(["parse"]);
     const timing = await remote.run(clockCommand(lines));

@@ -1,12 +1,17 @@
-/** `npm run bench [-- --sizes 20,200,1000 --pairs 5 --followers 500 --json FILE --full]`: measures and prints one report. */
+/**
+ * `npm run bench [-- --sizes 20,200,1000 --rounds 5 --followers 500,1000 --runs 20 --sent 20,1000,5000 --json FILE --full]`:
+ * measures and prints one report. An empty list leaves a part out.
+ */
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { prepareExample } from "../scripts/example-data.mjs";
 import { python } from "../test/programs.ts";
 import { type BytesSent, measureBytesSent } from "./bytes-sent.ts";
-import { type Comparison, compare } from "./comparison.ts";
+import { type Comparison, compareExample, compareGenerated, type Memory } from "./comparison.ts";
 import { type Followers, measureFollowers } from "./followers.ts";
 import { measureLatency } from "./latency.ts";
+import { type ManyRuns, measureManyRuns } from "./many-runs.ts";
 import { load, machine, report } from "./report.ts";
 import { measureStartUp } from "./start-up.ts";
 import { openStopwatch } from "./stopwatch.ts";
@@ -14,45 +19,50 @@ import { openStopwatch } from "./stopwatch.ts";
 const { values } = parseArgs({
   options: {
     sizes: { type: "string", default: "20,200,1000" },
-    pairs: { type: "string", default: "5" },
-    followers: { type: "string", default: "500" },
+    rounds: { type: "string", default: "5" },
+    followers: { type: "string", default: "500,1000" },
+    runs: { type: "string", default: "20" },
+    sent: { type: "string", default: "20,1000,5000" },
+    "no-example": { type: "boolean", default: false },
     json: { type: "string" },
     full: { type: "boolean", default: false },
   },
 });
 const numbers = (text: string) => text.split(",").filter(Boolean).map(Number);
-const pairs = Number(values.pairs);
+const rounds = Number(values.rounds);
 
-const dbt = execFileSync(python, ["-c", "import importlib.metadata as m; print(m.version('dbt-core'))"], {
-  encoding: "utf8",
-}).trim();
-const loadBefore = load();
+const version = ["-c", "import importlib.metadata as m; print(m.version('dbt-core'), m.version('dbt-duckdb'))"];
+const [core, adapter] = execFileSync(python, version, { encoding: "utf8" }).trim().split(" ");
+const before = load();
 const stopwatch = openStopwatch();
 const comparisons: Comparison[] = [];
-const bytesSent: BytesSent[] = [];
-for (const models of numbers(values.sizes)) {
-  comparisons.push(...(await compare(stopwatch, models, pairs)));
-  bytesSent.push(await measureBytesSent(stopwatch, models));
-}
-if (values.full) {
-  comparisons.push(...(await compare(stopwatch, 5000, 2)));
-  bytesSent.push(await measureBytesSent(stopwatch, 5000));
-}
+const memory: Memory[] = [];
+const take = (found: { readonly rows: readonly Comparison[]; readonly memory: Memory }) => {
+  comparisons.push(...found.rows);
+  memory.push(found.memory);
+};
+// The short ones first: what is wrong shows early.
 const startUp = await measureStartUp(stopwatch, 10);
 const latency = await measureLatency(stopwatch, 300);
+for (const models of numbers(values.sizes)) take(await compareGenerated(stopwatch, models, rounds));
+if (!values["no-example"]) {
+  prepareExample();
+  take(await compareExample(stopwatch, rounds));
+}
+if (values.full) take(await compareGenerated(stopwatch, 5000, 2));
+const bytesSent: BytesSent[] = [];
+for (const models of numbers(values.sent)) bytesSent.push(await measureBytesSent(stopwatch, models));
 const followers: Followers[] = [];
 for (const count of numbers(values.followers)) followers.push(await measureFollowers(stopwatch, count, 200));
+const manyRuns: ManyRuns[] = [];
+for (const runs of numbers(values.runs)) manyRuns.push(await measureManyRuns(stopwatch, runs));
 stopwatch.close();
 
 const results = {
   machine: machine(),
-  versions: `Node ${process.version}, dbt-core ${dbt}`,
-  loadBefore,
-  comparisons,
-  startUp,
-  latency,
-  followers,
-  bytesSent,
+  versions: `Node ${process.version}, dbt-core ${core}, dbt-duckdb ${adapter}`,
+  load: { before, after: load() },
+  ...{ comparisons, memory, startUp, latency, followers, manyRuns, bytesSent },
 };
 if (values.json) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
 console.log(report(results));

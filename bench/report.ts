@@ -1,20 +1,24 @@
 /** The benchmark's tables, in Markdown. */
 import { cpus, loadavg, release, totalmem, type } from "node:os";
 import type { BytesSent } from "./bytes-sent.ts";
-import { type Comparison, overheads, ratios } from "./comparison.ts";
+import { type Comparison, type Measured, type Memory, overheads, ratios, SIDES, type SideName } from "./comparison.ts";
 import type { Followers } from "./followers.ts";
 import type { Latency } from "./latency.ts";
+import type { ManyRuns } from "./many-runs.ts";
 import type { StartUp } from "./start-up.ts";
 import { median, spread } from "./statistics.ts";
 
 export interface Results {
   readonly machine: string;
   readonly versions: string;
-  readonly loadBefore: string;
+  /** Averages of 1, 5 and 15 minutes. */
+  readonly load: { readonly before: string; readonly after: string };
   readonly comparisons: readonly Comparison[];
+  readonly memory: readonly Memory[];
   readonly startUp: StartUp;
   readonly latency: Latency;
   readonly followers: readonly Followers[];
+  readonly manyRuns: readonly ManyRuns[];
   readonly bytesSent: readonly BytesSent[];
 }
 
@@ -33,81 +37,112 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
 const kb = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`;
+const inMs = (values: readonly number[]) =>
+  spread(
+    values.map((value) => value * 1000),
+    0,
+  );
 
-function comparisonRow(row: Comparison): string[] {
-  const of = (side: "local" | "remote", key: "wall" | "cpu" | "firstLine") =>
-    spread(row[side].map((each) => each[key]));
-  return [
-    String(row.models),
-    row.what,
-    String(row.pairs),
-    of("local", "wall"),
-    of("remote", "wall"),
-    median(ratios(row, "wall")).toFixed(2),
-    spread(overheads(row)),
-    of("local", "firstLine"),
-    of("remote", "firstLine"),
-    median(ratios(row, "cpu")).toFixed(2),
-  ];
+/** What a side is called in a table. */
+const NAMES: Readonly<Record<SideName, string>> = {
+  local: "local dbt",
+  cold: "dbt-remote, dbt not kept warm",
+  warm: "dbt-remote, warm",
+};
+
+function comparisonRows(row: Comparison): string[][] {
+  return SIDES.flatMap((side) => {
+    const measured = row.measured[side];
+    if (measured === undefined) return [];
+    const of = (value: (each: Measured) => number) => spread(measured.map(value));
+    const beside = measured.map((each) => each.wall - each.dbtElapsed).filter((value) => !Number.isNaN(value));
+    const ratio = (key: "wall" | "cpu") => (side === "local" ? "1" : median(ratios(row, side, key)).toFixed(2));
+    return [
+      [
+        ...[row.project, row.what, NAMES[side], String(measured.length)],
+        of(({ wall }) => wall),
+        ratio("wall"),
+        side === "local" ? "–" : spread(overheads(row, side)),
+        of(({ firstLine }) => firstLine),
+        beside.length === 0 ? "–" : spread(beside),
+        of(({ cpu }) => cpu),
+        ratio("cpu"),
+        median(measured.map(({ peakMiB }) => peakMiB)).toFixed(0),
+      ],
+    ];
+  });
+}
+
+const COMPARISON_HEAD = [
+  ...["project", "command", "by", "times", "total, s", "× local", "longer than local, s", "first line, s"],
+  ...["beside dbt's own time, s", "CPU, s", "CPU × local", "program's peak, MiB"],
+];
+
+function startUpTable({ bareNode, cliHelp, serverCheck }: StartUp): string {
+  const ratio = (median(cliHelp) / median(bareNode)).toFixed(2);
+  return table(
+    ["bare Node, ms", "`dbt-remote --help`, ms", "ratio", "dbt-server to `/check`, ms"],
+    [[inMs(bareNode), inMs(cliHelp), ratio, inMs(serverCheck)]],
+  );
+}
+
+function followersTable(latency: Latency, followers: readonly Followers[]): string {
+  const times = ({ lines, p50Ms, p99Ms }: Latency) => [String(lines), p50Ms.toFixed(0), p99Ms.toFixed(0)];
+  return table(
+    ["followers", "complete", "lines", "line → screen p50, ms", "p99, ms", "server's peak, MiB", "server's CPU, s"],
+    [
+      ["1, dbt-remote", "1", ...times(latency), "–", "–"],
+      ...followers.map((each) => [
+        ...[String(each.followers), String(each.complete), ...times(each)],
+        ...[each.serverPeakMiB.toFixed(0), each.serverCpu.toFixed(1)],
+      ]),
+    ],
+  );
+}
+
+function manyRunsTable(manyRuns: readonly ManyRuns[]): string {
+  return table(
+    ["runs at once", "by", "all done after, s", "each, s", "CPU, s", "server and all it started, peak MiB"],
+    manyRuns.flatMap(({ runs, local, warm }) =>
+      (["local", "warm"] as const).map((side) => {
+        const { total, walls, cpu } = side === "local" ? local : warm;
+        const peak = side === "local" ? "–" : warm.peakMiB.toFixed(0);
+        return [String(runs), NAMES[side], total.toFixed(2), spread(walls), cpu.toFixed(1), peak];
+      }),
+    ),
+  );
+}
+
+function bytesTable(bytesSent: readonly BytesSent[]): string {
+  const head = ["models", "project", "sent at first", "sent unchanged", "sent, one model edited", "posted after, ms"];
+  return table(
+    head,
+    bytesSent.map((each) => [
+      ...[String(each.models), kb(each.projectBytes), kb(each.first), kb(each.unchanged), kb(each.oneEdited)],
+      spread(each.postedMs, 0),
+    ]),
+  );
+}
+
+function memoryTable(memory: readonly Memory[]): string {
+  return table(
+    ["project", "dbt-server, MiB", "warm dbt, MiB", "manifests held", "their own memory, MiB"],
+    memory.map((each) => [
+      ...[each.project, each.serverMiB.toFixed(0), each.parentMiB.toFixed(0), String(each.manifests)],
+      each.holdersMiB.toFixed(0),
+    ]),
+  );
 }
 
 export function report(results: Results): string {
-  const { startUp, latency } = results;
-  const ms = (values: readonly number[]) =>
-    spread(
-      values.map((value) => value * 1000),
-      0,
-    );
-  const comparisonHead = [
-    "models",
-    "command",
-    "pairs",
-    "local, s",
-    "remote, s",
-    "ratio",
-    "overhead, s",
-    "first line local, s",
-    "first line remote, s",
-    "CPU ratio",
-  ];
   return [
-    `Machine: ${results.machine}. Load before: ${results.loadBefore}. ${results.versions}.`,
-    "Figures are medians (minimum–maximum), wall-clock to the exit of the command typed; ratios and overheads are medians over pairs.",
-    table(comparisonHead, results.comparisons.map(comparisonRow)),
-    table(
-      ["bare Node, ms", "`dbt-remote --help`, ms", "ratio", "dbt-server to `/check`, ms"],
-      [
-        [
-          ms(startUp.bareNode),
-          ms(startUp.cliHelp),
-          (median(startUp.cliHelp) / median(startUp.bareNode)).toFixed(2),
-          ms(startUp.serverCheck),
-        ],
-      ],
-    ),
-    table(
-      ["followers", "complete", "lines", "line → screen p50, ms", "p99, ms", "server peak, MiB"],
-      [
-        ["dbt-remote itself", "1", String(latency.lines), latency.p50Ms.toFixed(0), latency.p99Ms.toFixed(0), "–"],
-        ...results.followers.map((each) => [
-          String(each.followers),
-          String(each.complete),
-          String(each.lines),
-          each.p50Ms.toFixed(0),
-          each.p99Ms.toFixed(0),
-          each.serverPeakMiB.toFixed(0),
-        ]),
-      ],
-    ),
-    table(
-      ["models", "project", "sent at first", "sent unchanged", "sent, one model edited"],
-      results.bytesSent.map((each) => [
-        String(each.models),
-        kb(each.projectBytes),
-        kb(each.first),
-        kb(each.unchanged),
-        kb(each.oneEdited),
-      ]),
-    ),
+    `Machine: ${results.machine}. Load before: ${results.load.before}; after: ${results.load.after}. ${results.versions}.`,
+    "Medians (minimum–maximum), wall-clock to the exit of the command that was typed; ratios and differences are medians over neighbours in time.",
+    table(COMPARISON_HEAD, results.comparisons.flatMap(comparisonRows)),
+    startUpTable(results.startUp),
+    followersTable(results.latency, results.followers),
+    manyRunsTable(results.manyRuns),
+    bytesTable(results.bytesSent),
+    memoryTable(results.memory),
   ].join("\n\n");
 }

@@ -16,6 +16,7 @@ import time
 
 
 def run(request: dict) -> dict:
+    started_at = time.time()
     started = time.perf_counter()
     child = subprocess.Popen(
         request["argv"],
@@ -45,6 +46,7 @@ def run(request: dict) -> dict:
     child.returncode = os.waitstatus_to_exitcode(status)
     return {
         "code": child.returncode,
+        "startedAt": started_at,
         "wall": wall,
         "cpu": usage.ru_utime + usage.ru_stime,
         "maxRssKb": usage.ru_maxrss,

@@ -6,6 +6,8 @@ import { python } from "../test/programs.ts";
 
 export interface Timing {
   readonly code: number;
+  /** Unix time, in seconds. */
+  readonly startedAt: number;
   /** Seconds, start to exit. */
   readonly wall: number;
   /** Seconds of CPU, of the process and of its children. */

@@ -25,8 +25,8 @@ const replaceUnseen = (path: string, from: string, to: string) => (project: stri
 };
 
 /** On DuckDB, in every test run. */
-export const DUCKDB: readonly Scenario[] = [
-  {
+export const DUCKDB = {
+  day: {
     name: "a day's work",
     steps: [
       step("deps"),
@@ -59,7 +59,7 @@ export const DUCKDB: readonly Scenario[] = [
       step("debug", { compare: "code" }),
     ],
   },
-  {
+  failures: {
     name: "what fails",
     steps: [
       step("deps"),
@@ -80,7 +80,7 @@ export const DUCKDB: readonly Scenario[] = [
       step("parse", { edit: write("models/marts/bad.yml", "version: 2\nmodels: [\n"), code: 2 }),
     ],
   },
-  {
+  edits: {
     name: "edits between runs",
     steps: [
       step("deps"),
@@ -115,57 +115,70 @@ export const DUCKDB: readonly Scenario[] = [
       step("deps"),
     ],
   },
-];
+} as const satisfies Readonly<Record<string, Scenario>>;
 
 /** On PostgreSQL, in every test run. */
-export const POSTGRES: readonly Scenario[] = [
-  {
-    name: "on PostgreSQL",
-    steps: [
-      step("deps"),
-      step("build"),
-      step("run -s customers+"),
-      step("test"),
-      step("ls --resource-type model"),
-      step("show -s customers --limit 1"),
-      step("snapshot"),
-      step("docs generate"),
-      { args: ["build", "--vars", "{broken: true}"], code: 1 },
-      { args: ["retry", "--vars", "{broken: false}"], code: 0 },
-      step("run -s orders_incremental --full-refresh"),
-      step("source freshness"),
-    ],
-  },
-];
+export const POSTGRES: Scenario = {
+  name: "on PostgreSQL",
+  steps: [
+    step("deps"),
+    step("build"),
+    step("run -s customers+"),
+    step("test"),
+    step("ls --resource-type model"),
+    step("show -s customers --limit 1"),
+    step("snapshot"),
+    step("docs generate"),
+    { args: ["build", "--vars", "{broken: true}"], code: 1 },
+    { args: ["retry", "--vars", "{broken: false}"], code: 0 },
+    step("run -s orders_incremental --full-refresh"),
+    step("source freshness"),
+  ],
+};
 
 /** More of both, in the long suite. */
-export const LONG: readonly Scenario[] = [
-  {
-    name: "selection and flags",
-    steps: [
-      step("deps"),
-      step("build --exclude tag:fragile+"),
-      step("run -s path:models/staging"),
-      step("run -m stg_customers stg_orders --threads 1"),
-      step("build --resource-type model --resource-type seed"),
-      step("build --empty"),
-      step("test --indirect-selection cautious -s customers"),
-      step("run --log-level error"),
-      step("run --log-level debug -s env_label", { compare: "code" }),
-      step("run --no-print -s env_label"),
-      step("run --warn-error -s nothing_there"),
-      step("run --printer-width 120 -s customers"),
-      step("ls --output path"),
-      step("ls --output json --output-keys name unique_id"),
-      step("compile --output json -s customers"),
-      step("show -s customers --output json"),
-      step("compile --no-introspect -s customers"),
-      step("clone --state before", { edit: keepTarget("before") }),
-      step("run --no-partial-parse -s customers"),
-      step("build --threads 4", { anyOrder: true }),
-      step("run --help"),
-      step("test --store-failures -s customers"),
-      step("run-operation greet --args {name:x}"),
-    ],
-  },
-];
+export const LONG: Scenario = {
+  name: "selection and flags",
+  steps: [
+    step("deps"),
+    step("build --exclude tag:fragile+"),
+    step("run -s path:models/staging"),
+    step("run -m stg_customers stg_orders --threads 1"),
+    step("build --resource-type model --resource-type seed"),
+    step("build --empty"),
+    step("test --indirect-selection cautious -s customers"),
+    step("run --log-level error"),
+    step("run --log-level debug -s env_label", { compare: "code" }),
+    step("run --no-print -s env_label"),
+    step("run --warn-error -s nothing_there"),
+    step("run --printer-width 120 -s customers"),
+    step("ls --output path"),
+    step("ls --output json --output-keys name unique_id"),
+    step("compile --output json -s customers"),
+    step("show -s customers --output json"),
+    step("compile --no-introspect -s customers"),
+    step("clone --state before", { edit: keepTarget("before") }),
+    step("run --no-partial-parse -s customers"),
+    step("build --threads 4", { anyOrder: true }),
+    step("run --help"),
+    step("test --store-failures -s customers"),
+    step("run-operation greet --args {name:x}"),
+  ],
+};
+
+/** With other versions of dbt, in the long suite. */
+export const VERSIONS: Scenario = {
+  name: "the main commands",
+  steps: [
+    step("deps"),
+    step("build"),
+    step("run -s customers", { edit: replace("models/marts/customers.sql", "count(o.order_id)", "count(1)") }),
+    step("ls --output json --resource-type model"),
+    step("show -s customers --limit 1"),
+    step("docs generate"),
+    { args: ["build", "--vars", "{broken: true}"], code: 1 },
+    { args: ["retry", "--vars", "{broken: false}"] },
+    step("run --bogus", { code: 2 }),
+    step("--version", { compare: "code" }),
+  ],
+};

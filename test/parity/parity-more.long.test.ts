@@ -1,10 +1,12 @@
-import { cpSync } from "node:fs";
-import { join } from "node:path";
-import { root } from "../harness.ts";
-import { LONG } from "./corpus.ts";
+import { DUCKDB, LONG } from "./corpus.ts";
+import { duckDbProfile } from "./profiles.ts";
 import { parityTests } from "./sides.ts";
 
-parityTests(LONG, {
-  fixture: "shop",
-  profiles: (folder) => cpSync(join(root, "test/fixtures/projects/shop-profiles"), folder, { recursive: true }),
-});
+parityTests(LONG, { fixture: "shop", profiles: duckDbProfile });
+
+for (const scenario of Object.values(DUCKDB)) {
+  parityTests(
+    { ...scenario, name: `${scenario.name}, each run in a new process` },
+    { fixture: "shop", profiles: duckDbProfile, serverEnv: { DBT_SERVER_WARM: "off" } },
+  );
+}

@@ -1,9 +1,10 @@
 /** Does each step of a scenario twice, by local dbt and by dbt-remote, on two equal projects, and compares the outcome. */
 import assert from "node:assert/strict";
 import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { cli, copyProject, localDbt, type Result, startServer, type TestServer, tempFolder } from "../harness.ts";
+import { cli, copyProject, type Result, start, startServer, type TestServer, tempFolder } from "../harness.ts";
+import { python as ownPython } from "../programs.ts";
 import { type ComparableFolder, comparable } from "./compare-artifacts.ts";
 import { maskLine, type Places } from "./mask.ts";
 import type { Scenario, Step } from "./scenario.ts";
@@ -12,6 +13,10 @@ export interface ParityOptions {
   readonly fixture: string;
   /** Writes each side's profiles.yml into the given folder. */
   readonly profiles: (folder: string, side: "local" | "remote") => Promise<void> | void;
+  /** The Python that has the dbt of both sides. Default: that of the project's .venv. */
+  readonly python?: string;
+  /** Of the server. Default: dbt is kept warm, as with every server that is told nothing. */
+  readonly serverEnv?: Readonly<Record<string, string>>;
 }
 
 interface Side {
@@ -38,11 +43,13 @@ function environment(side: Side, step: Step): Record<string, string> {
   return { DBT_PROFILES_DIR: side.profiles, ...step.env };
 }
 
-async function perform(side: Side, step: Step, server: TestServer): Promise<Result> {
+async function perform(side: Side, step: Step, server: TestServer, python: string): Promise<Result> {
   const cwd = join(side.project, step.cwd ?? ".");
   const env = environment(side, step);
-  if (side.name === "local")
-    return localDbt([...step.args, ...(step.localOnlyArgs ?? [])], { cwd, env, home: side.home });
+  if (side.name === "local") {
+    const args = [...step.args, ...(step.localOnlyArgs ?? [])];
+    return start(join(dirname(python), "dbt"), args, { cwd, env, home: side.home }).done;
+  }
   return cli(step.args, { cwd, env, home: side.home, server });
 }
 
@@ -67,13 +74,14 @@ async function compareStep(
   sides: readonly Side[],
   step: Step,
   server: TestServer,
+  python: string,
 ): Promise<void> {
   const outcomes: Outcome[] = [];
   for (const side of sides) {
     step.edit?.(side.project);
     // what an earlier step left there was compared then; what is there now, this step made
     if (step.target === undefined && step.args[0] !== "retry") clearTarget(side.project);
-    outcomes.push(outcome(side, step, await perform(side, step, server), server));
+    outcomes.push(outcome(side, step, await perform(side, step, server, python), server));
   }
   const [local, remote] = outcomes;
   assert.ok(local && remote);
@@ -94,17 +102,16 @@ function clearTarget(project: string): void {
   for (const name of ["compiled", "run"]) rmSync(join(project, "target", name), { recursive: true, force: true });
 }
 
-/** Declares one test a scenario, with a subtest a step; steps after a failed one still run. */
-export function parityTests(scenarios: readonly Scenario[], options: ParityOptions): void {
-  for (const scenario of scenarios) {
-    test(scenario.name, async (context) => {
-      const server = await startServer({ home: tempFolder("home") });
-      context.after(() => server.stop());
-      const sides = [await makeSide("local", options), await makeSide("remote", options)];
-      for (const side of sides) mkdirSync(side.home, { recursive: true });
-      for (const step of scenario.steps) {
-        await context.test(`dbt ${step.args.join(" ")}`, (inner) => compareStep(inner, sides, step, server));
-      }
-    });
-  }
+/** Declares a test of the scenario, with a subtest a step; steps after a failed one still run. */
+export function parityTests(scenario: Scenario, options: ParityOptions): void {
+  test(scenario.name, async (context) => {
+    const { python = ownPython, serverEnv = { DBT_SERVER_WARM: "on" } } = options;
+    const server = await startServer({ home: tempFolder("home"), args: ["--python", python], env: serverEnv });
+    context.after(() => server.stop());
+    const sides = [await makeSide("local", options), await makeSide("remote", options)];
+    for (const side of sides) mkdirSync(side.home, { recursive: true });
+    for (const step of scenario.steps) {
+      await context.test(`dbt ${step.args.join(" ")}`, (inner) => compareStep(inner, sides, step, server, python));
+    }
+  });
 }

@@ -116,6 +116,14 @@ class Forker:
             return
         answer_on(connection)({"error": obstacle})
         connection.close()
+        self.give_up(obstacle)
+
+    def retire_if_unable(self) -> None:
+        obstacle = self.obstacle()
+        if obstacle is not None and not self.draining:
+            self.give_up(obstacle)
+
+    def give_up(self, obstacle: str) -> None:
         print(obstacle, file=sys.stderr, flush=True)
         self.retire()
 

@@ -136,6 +136,8 @@ class Parent(Forker):
             if not holder.ready:
                 self.unfit[holder.path] = holder.identity
             self.let_go(holder)
+            # It may have ended over code that has changed, which ends this process as well.
+            self.retire_if_unable()
             return
         if READY in said:
             holder.ready = True

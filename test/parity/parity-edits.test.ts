@@ -1,0 +1,5 @@
+import { DUCKDB } from "./corpus.ts";
+import { duckDbProfile } from "./profiles.ts";
+import { parityTests } from "./sides.ts";
+
+parityTests(DUCKDB.edits, { fixture: "shop", profiles: duckDbProfile });
