@@ -44,11 +44,11 @@ export async function setUpNode() {
   await must("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { hint: "npm's own message is above." });
 }
 
-/** Compiles src/ into dist/. */
+/** Builds src/ into dist/. */
 export function setUpBuild() {
   const { ok, built, output } = build();
-  if (!ok) throw new ScriptError(`src/ does not compile:\n${output.trimEnd()}`);
-  say(built ? "Build: compiled src/ into dist/" : "Build: up to date");
+  if (!ok) throw new ScriptError(`src/ cannot be built:\n${output.trimEnd()}`);
+  say(built ? "Build: bundled src/ into dist/" : "Build: up to date");
 }
 
 /** A Python that dbt runs on and that can make virtual environments. */

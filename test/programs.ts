@@ -48,11 +48,11 @@ export function machineNode(): string {
 export const venv: string = join(root, ".venv");
 export const python: string = join(venv, "bin", "python");
 
-/** Path of a compiled program. Compiles src/ first where it has changed. */
+/** Path of a built program. Builds src/ first where it has changed. */
 export function program(name: "cli" | "server" | "job"): string {
   if (!built) {
     const { ok, output } = build();
-    if (!ok) console.error(`src/ does not compile; going on with what was written:\n${output}`);
+    if (!ok) console.error(`src/ cannot be built; going on with what was there:\n${output}`);
     built = true;
   }
   return join(root, "dist", name, "main.js");

@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import { AppError } from "../core/errors.ts";
 import { dbtEnvironment } from "./job-environment.ts";
 
-const DESCRIBE = fileURLToPath(new URL("./driver/describe_engine.py", import.meta.url));
-const DRIVER = fileURLToPath(new URL("./driver/dbt_driver.py", import.meta.url));
+const DESCRIBE = fileURLToPath(new URL("../dbt/driver/describe_engine.py", import.meta.url));
+const DRIVER = fileURLToPath(new URL("../dbt/driver/dbt_driver.py", import.meta.url));
 const DESCRIBE_TIMEOUT_MS = 30_000;
 const VERSION_TIMEOUT_MS = 60_000;
 

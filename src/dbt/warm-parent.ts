@@ -5,7 +5,7 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const PROGRAM = fileURLToPath(new URL("./driver/warm_parent.py", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("../dbt/driver/warm_parent.py", import.meta.url));
 /** The kernel takes no longer path for a Unix socket; a run's own lie one folder deeper. */
 const LONGEST_FOLDER = 70;
 const STATS_MS = 5_000;
