@@ -9,7 +9,7 @@ import { AppError } from "../core/errors.ts";
 import type { DbtEngine, DbtExit, DbtInvocation, DbtProcess } from "./port.ts";
 import { relay } from "./relay.ts";
 
-const DRIVER = fileURLToPath(new URL("./driver/dbt_driver.py", import.meta.url));
+const DRIVER = fileURLToPath(new URL("../dbt/driver/dbt_driver.py", import.meta.url));
 const EVENTS_FD = 3;
 /** Once dbt is gone, how long a silent process that it left behind may hold its streams open. */
 const LEFTOVER_MS = 2_000;
