@@ -101,8 +101,8 @@ export const SERVER_OPTIONS = {
   warm: option(oneOf(["on", "off"], "SWITCH"), {
     flag: "--warm",
     env: "DBT_SERVER_WARM",
-    default: "off",
-    help: "Whether a process that has loaded dbt is kept at hand, so that runs start at once. New: on has to be said.",
+    default: "on",
+    help: "Whether a process that has loaded dbt is kept at hand, so that runs start at once.",
   }),
   warmProjects: option(integer({ min: 0, max: 1000 }), {
     flag: "--warm-projects",

@@ -1,0 +1,3 @@
+import { warmEditsTest } from "./warm-edits.ts";
+
+warmEditsTest(10);
