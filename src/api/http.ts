@@ -1,5 +1,6 @@
 /** HTTP below the client: identity headers, retries of what can be repeated, and AppErrors of the server's answers. */
 import { AppError, isErrorCode } from "../core/errors.ts";
+import { createNodeFetch } from "./node-fetch.ts";
 import { headers as headerNames } from "./paths.ts";
 import type { ErrorAnswer } from "./schemas.ts";
 
@@ -117,8 +118,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
 
 export function createHttp(options: ClientOptions): Http {
   const { baseUrl, token, clientId, userLabel, retryDelaysMs = RETRY_DELAYS_MS } = options;
-  // Node's own fetch, whose types know more than is needed here.
-  const fetchUrl = options.fetch ?? (fetch as unknown as HttpFetch);
+  const fetchUrl = options.fetch ?? createNodeFetch();
   const identity: Record<string, string> = {
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
     ...(clientId === undefined ? {} : { [headerNames.client]: clientId }),

@@ -1,0 +1,53 @@
+/** What the client needs of `fetch`, over Node's own HTTP client: loading Node's `fetch` takes longer than a short command. */
+import { Agent, type IncomingMessage, request as requestHttp } from "node:http";
+import type { HttpFetch, HttpResponse } from "./http.ts";
+
+/** As long as `fetch` would wait for a server that says nothing. */
+const SILENCE_MS = 300_000;
+
+/** Connections are kept for the next request. */
+export function createNodeFetch(): HttpFetch {
+  const agents = new Map<string, Agent>();
+  return async (url, { method, headers, body, signal }) => {
+    const target = new URL(url);
+    const isTls = target.protocol === "https:";
+    const https = isTls ? await import("node:https") : undefined;
+    const agent = agents.get(target.protocol) ?? new (https?.Agent ?? Agent)({ keepAlive: true });
+    agents.set(target.protocol, agent);
+    return new Promise((resolve, reject) => {
+      const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+      const options = { method, agent, headers: { ...headers, ...length }, ...(signal && { signal }) };
+      const sent = (https?.request ?? requestHttp)(target, options, (message) => resolve(responseOf(message)));
+      sent.on("error", reject);
+      sent.setTimeout(SILENCE_MS, () => sent.destroy(new Error(`no answer in ${SILENCE_MS / 1000} s`)));
+      sent.end(body);
+    });
+  };
+}
+
+function responseOf(message: IncomingMessage): HttpResponse {
+  const text = async (): Promise<string> => {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of message) chunks.push(chunk as Uint8Array);
+    return Buffer.concat(chunks).toString("utf8");
+  };
+  // Someone who does not read on hears no more of the connection.
+  message.on("error", () => {});
+  return {
+    status: message.statusCode ?? 0,
+    headers: {
+      get(name) {
+        const value = message.headers[name.toLowerCase()];
+        return value === undefined ? null : String(value);
+      },
+    },
+    body: {
+      [Symbol.asyncIterator]: () => message[Symbol.asyncIterator](),
+      async cancel() {
+        message.destroy();
+      },
+    },
+    text,
+    json: async () => JSON.parse(await text()) as unknown,
+  };
+}
