@@ -18,6 +18,8 @@ export const paths = {
   packs: `${API}/packs`,
   /** PATCH: a part of one large content, with `Content-Range: bytes a-b/total`. GET: `UploadAnswer`. */
   content: (sha256: string) => `${API}/contents/${sha256}`,
+  /** POST without a body: `ReconcileAnswer`, when the server has looked after every run that has not ended. */
+  reconcile: `${API}/reconcile`,
   /** POST a `RunRequest`; GET a `RunList`. */
   runs: `${API}/runs`,
   run,

@@ -202,12 +202,16 @@ export const RunView = object({
   /** While pending: the id of the run that has to end first. */
   waitingFor: nullable(Type.String()),
   warnings: Type.Array(Type.String()),
+  /** Where it runs as an execution of a Cloud Run Job: that one's full name, and where Google shows it and its log. */
+  execution: nullable(object({ name: Type.String(), consoleUrl: Type.String(), logUrl: Type.String() })),
   links: object({
     self: Type.String(),
     log: Type.String(),
     events: Type.String(),
     artifacts: Type.String(),
     cancel: Type.String(),
+    /** Its entries in Google Cloud's log, where it makes some. */
+    cloudLog: nullable(Type.String()),
   }),
 });
 export type RunView = Static<typeof RunView>;
@@ -218,6 +222,9 @@ export const RunAnswer = object({
   created: Type.Boolean(),
 });
 export type RunAnswer = Static<typeof RunAnswer>;
+
+export const ReconcileAnswer = object({ running: Type.Integer(), pending: Type.Integer() });
+export type ReconcileAnswer = Static<typeof ReconcileAnswer>;
 
 export const RunListQuery = object({
   status: Type.Optional(literals(RUN_STATUSES)),

@@ -126,6 +126,8 @@ export interface Run {
   readonly logSha256: string | null;
   /** What went wrong beside dbt, such as an artifact that could not be uploaded; never changes the exit code. */
   readonly warnings: readonly string[];
+  /** Full name of the Cloud Run execution whose job claimed the run, or that came to nothing; absent elsewhere. */
+  readonly execution?: string | null;
 }
 
 /** Verbs that write to the warehouse or run hooks; the rest read. */

@@ -77,12 +77,20 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
       if (pid === undefined) return;
       // dbt has a process group of its own; it has to be found while the job is still its parent.
       const family = await descendantsOf(pid);
-      killIfThere(-pid);
-      for (const each of family) if (processFacts(each.pid)?.startTime === each.startTime) killIfThere(each.pid);
+      signalIfThere(-pid, "SIGKILL");
+      for (const each of family) {
+        if (processFacts(each.pid)?.startTime === each.startTime) signalIfThere(each.pid, "SIGKILL");
+      }
     },
 
     onExit(callback) {
       callbacks.push(callback);
+    },
+
+    async drain(withinMs) {
+      for (const id of children.keys()) signalIfThere(findJob({ kind: "local", id }), "SIGTERM");
+      const ends = Promise.all(children.values());
+      await Promise.race([ends, new Promise((resume) => setTimeout(resume, withinMs).unref())]);
     },
 
     async close() {
@@ -132,9 +140,9 @@ function findJob(execution: Execution): number | undefined {
   return processFacts(pid)?.startTime === execution.id.slice(colon + 1) ? pid : undefined;
 }
 
-function killIfThere(pid: number): void {
+function signalIfThere(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, "SIGKILL");
+    if (pid !== undefined) process.kill(pid, signal);
   } catch {
     // It ended by itself in between.
   }

@@ -8,8 +8,12 @@ export interface Execution {
 }
 
 export type ExecutionStatus =
-  | { readonly state: "alive" }
-  /** The job's program ended or vanished. `exitCode` and `signal` where the executor knows them. */
+  /** `waitingFor`: what a launch that has not begun waits for, in the executor's own words. */
+  | { readonly state: "alive"; readonly waitingFor?: string }
+  /**
+   * The job's program ended or vanished. `exitCode` and `signal` where the executor knows them. Where it knows none of
+   * the three, it has not seen the end: then the job's heart has to have stopped as well.
+   */
   | {
       readonly state: "gone";
       readonly exitCode: number | null;
@@ -17,6 +21,10 @@ export type ExecutionStatus =
       /** The executor's own word for it, such as Google's reason. */
       readonly reason: string | null;
       readonly outOfMemory: boolean;
+      /** The executor's own limit of time was reached. */
+      readonly timedOut?: boolean;
+      /** Somebody told the executor to end it. */
+      readonly cancelled?: boolean;
     };
 
 export interface LaunchRequest {
@@ -26,6 +34,8 @@ export interface LaunchRequest {
   readonly root: 1 | 2;
   readonly jobProfile: string | null;
   readonly timeoutMs: number | null;
+  /** Whether the run only reads; an executor may run those elsewhere. */
+  readonly access?: "read" | "write";
 }
 
 export interface Executor {
@@ -37,5 +47,7 @@ export interface Executor {
   kill(execution: Execution): Promise<void>;
   /** Called back as soon as the executor itself notices that an execution ended; may never be. */
   onExit(callback: (runId: string) => void): void;
+  /** Where jobs can't outlive this process: asks them to end in a hurry, and resolves when they have or `withinMs` is over. */
+  drain?(withinMs: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -4,6 +4,7 @@
  */
 import type { Firestore } from "@google-cloud/firestore";
 import { AppError } from "../core/errors.ts";
+import { createOutageWatch } from "./outage.ts";
 import { PATIENT, RetryLater, type RetryPolicy, withRetries } from "./retry.ts";
 import type { GoogleUse, OnUse } from "./usage.ts";
 
@@ -38,11 +39,16 @@ export interface FirestoreClient {
   run<T>(operation: Operation, action: () => Promise<T>, isAnswer?: (error: unknown) => boolean): Promise<T>;
   /** Counts documents that a listener or a query brought. */
   count(operation: Operation): void;
+  /** Calls back when the database answers again after it did not. Returns how to end that. */
+  onRecovered(callback: () => void): () => void;
   close(): Promise<void>;
 }
 
 /** An answer that takes longer counts as lost. */
 const TIMEOUT_MS = 15_000;
+
+/** A document that need not be there. */
+const PROBE = "dbt-remote-probe/probe";
 
 /** gRPC's codes that are used here. */
 export const CODES = {
@@ -66,6 +72,9 @@ const PASSING: ReadonlySet<unknown> = new Set([
   CODES.unavailable,
 ]);
 
+const isOutOfReach = (error: unknown): boolean =>
+  error instanceof RetryLater || codeOf(error) === CODES.unavailable || codeOf(error) === CODES.deadlineExceeded;
+
 /** The gRPC code of an error, undefined where it has none. */
 export function codeOf(error: unknown): number | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
@@ -87,13 +96,15 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
       credentials: { client_email: "emulator", private_key: "none" },
     }),
     // Left to itself, gRPC waits up to two minutes before it tries a server again that was out of reach.
-    "grpc.max_reconnect_backoff_ms": 5_000,
+    "grpc.initial_reconnect_backoff_ms": 500,
+    "grpc.max_reconnect_backoff_ms": 2_000,
     // Notices a connection that has gone without a word.
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
   });
   const count = ({ kind, operation, name, bytes = 0 }: Operation): void =>
     onUse?.({ service: "firestore", kind, operation, name, bytes });
+  const outage = createOutageWatch(() => db.doc(PROBE).get());
 
   return {
     db,
@@ -103,16 +114,25 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
       const isRetryable = (error: unknown): boolean =>
         !isAnswer(error) && (error instanceof RetryLater || PASSING.has(codeOf(error)));
       try {
-        return await withRetries(retry, isRetryable, () => {
+        return await withRetries(retry, isRetryable, async () => {
           count(operation);
-          return inTime(action());
+          try {
+            return await inTime(action());
+          } catch (error) {
+            if (isOutOfReach(error)) outage.failed();
+            throw error;
+          }
         });
       } catch (error) {
         if (isAnswer(error)) throw error;
         throw failure(operation, error instanceof RetryLater ? error.cause : error, params);
       }
     },
-    close: () => db.terminate(),
+    onRecovered: outage.onRecovered,
+    close() {
+      outage.close();
+      return db.terminate();
+    },
   };
 }
 

@@ -3,11 +3,15 @@ import type { Run } from "../core/run.ts";
 import type { CancellationStore } from "../state/cancellations.ts";
 import type { Lease, LeaseStore } from "../state/leases.ts";
 import type { RunStore } from "../state/runs.ts";
-import { LEASE_TTL_MS } from "./heart.ts";
+import { LOCAL_PACE } from "./pace.ts";
 
 export interface ClaimParams {
   readonly runId: string;
-  readonly root: 1 | 2;
+  /** Undefined: the one that was leased for the run when it was launched. */
+  readonly root: 1 | 2 | undefined;
+  readonly leaseTtlMs?: number;
+  /** Written down with the claim. */
+  readonly execution?: string | undefined;
   readonly runs: RunStore;
   readonly leases: LeaseStore;
   readonly cancellations: CancellationStore;
@@ -19,10 +23,12 @@ export type Claim =
   | { readonly claimed: false; readonly why: string };
 
 /** Takes the lease of the root, then the run. Who loses the race for either leaves no trace. */
-export async function claimRun({ runId, root, runs, leases, cancellations }: ClaimParams): Promise<Claim> {
+export async function claimRun(params: ClaimParams): Promise<Claim> {
+  const { runId, leaseTtlMs = LOCAL_PACE.leaseTtlMs, execution, runs, leases, cancellations } = params;
   const pending = await runs.require(runId);
   if (pending.status !== "pending") return { claimed: false, why: `the run is ${pending.status} already` };
-  const turn = await leases.acquire(pending, root, LEASE_TTL_MS);
+  const root = params.root ?? ((await leases.holder(pending.workspace, 2)) === runId ? 2 : 1);
+  const turn = await leases.acquire(pending, root, leaseTtlMs);
   if (turn.kind === "waiting") return { claimed: false, why: `root ${root} of its workspace is run ${turn.behind}'s` };
   const cancelled = await cancellations.get(runId);
   if (cancelled !== undefined) {
@@ -30,7 +36,7 @@ export async function claimRun({ runId, root, runs, leases, cancellations }: Cla
     await leases.release(turn.lease);
     return { claimed: false, why: "the run was cancelled" };
   }
-  const { moved, run } = await runs.transition(runId, "running");
+  const { moved, run } = await runs.transition(runId, "running", execution === undefined ? {} : { execution });
   if (moved) return { claimed: true, run, lease: turn.lease };
   // Not released where another job runs under it: the lease is the run's.
   if (run.status !== "running") await leases.release(turn.lease);

@@ -7,15 +7,18 @@ import type { LogSeal, State } from "../state/port.ts";
 import type { RunPatch } from "../state/runs.ts";
 import type { Stores } from "../state/stores.ts";
 import { claimRun } from "./claim.ts";
+import { createCloudLog } from "./cloud-log.ts";
+import { parseCloudSettings } from "./cloud-settings.ts";
 import { explain } from "./explain.ts";
 import { startHeart } from "./heart.ts";
 import { insist } from "./insist.ts";
 import { createJobLog, type JobLog } from "./job-log.ts";
 import type { Outcome } from "./outcome.ts";
+import { GCP_PACE, LOCAL_PACE } from "./pace.ts";
 import { type Logs, performRun } from "./perform-run.ts";
 import { envelopeExpired, prepareRun, type RunPreparation } from "./prepare-run.ts";
 import type { JobSettings } from "./settings.ts";
-import { type StopSwitch, stopOnFailure, watchForStop } from "./stopping.ts";
+import { type StopSwitch, stopBeforeTaskTimeout, stopOnFailure, watchForStop } from "./stopping.ts";
 
 /** What the job drives dbt with. */
 export interface JobEngine extends Pick<DbtEngine, "start"> {
@@ -58,22 +61,29 @@ export const LAST_LINE = "END JOB";
 
 export async function executeRun(context: JobContext): Promise<JobResult> {
   const { settings, stores, stop, now } = context;
-  const { runId, root } = settings;
-  const claim = await claimRun({ runId, root, ...stores });
+  const { runId, root, execution, taskTimeoutMs } = settings;
+  const pace = settings.google === undefined ? LOCAL_PACE : GCP_PACE;
+  const claim = await claimRun({ runId, root, execution, leaseTtlMs: pace.leaseTtlMs, ...stores });
   if (!claim.claimed) return { kind: "not-ours", why: claim.why };
   const { run, lease } = claim;
   const heart = startHeart({
-    ...{ runId, lease, ...stores },
+    ...{ runId, lease, pace, ...stores },
     onLost: () => stopOnFailure(stop, "The workspace was given to another run, because this one's lease had expired."),
   });
   const unwatch = watchForStop({
-    ...{ runId, stop, ...stores, now },
+    ...{ runId, stop, ...stores, now, pace },
     cancelOnDisconnectMs: run.options.cancelOnDisconnectMs,
   });
+  // The container has run for as long as this program.
+  const unlimit =
+    taskTimeoutMs === undefined
+      ? () => undefined
+      : stopBeforeTaskTimeout(stop, taskTimeoutMs, process.uptime() * 1000);
   try {
     return { kind: "done", outcome: await workAndFinish(context, run) };
   } finally {
     unwatch();
+    unlimit();
     await heart.stop();
     await stores.leases.release(lease);
   }
@@ -89,7 +99,7 @@ async function workAndFinish(context: JobContext, run: Run): Promise<Outcome> {
   try {
     const prepared = await prepareRun(context, run);
     preparation = prepared;
-    logs = await openLogs(context, prepared?.environment.secrets ?? []);
+    logs = await openLogs(context, run, prepared?.environment.secrets ?? []);
     outcome = prepared === undefined ? envelopeExpired(run) : await performRun(context, run, prepared, logs);
   } catch (error) {
     outcome = jobFailed(error);
@@ -97,7 +107,7 @@ async function workAndFinish(context: JobContext, run: Run): Promise<Outcome> {
     console.error(explain(error));
   }
   preparation?.tidy();
-  logs ??= await openLogs(context, []).catch(() => undefined);
+  logs ??= await openLogs(context, run, []).catch(() => undefined);
   if (outcome.message !== null && SAID_AT_THE_END.has(outcome.reason ?? "")) logs?.log.say(outcome.message);
   const { scrubText } = createScrubber(preparation?.environment.secrets ?? []);
   outcome = { ...outcome, message: outcome.message === null ? null : scrubText(outcome.message) };
@@ -105,18 +115,23 @@ async function workAndFinish(context: JobContext, run: Run): Promise<Outcome> {
   return outcome;
 }
 
-async function openLogs({ state, settings, stop, now }: JobContext, secrets: readonly string[]): Promise<Logs> {
-  const { runId } = settings;
+async function openLogs(context: JobContext, run: Run, secrets: readonly string[]): Promise<Logs> {
+  const { state, stop, now, env } = context;
+  const runId = run.id;
   const [log, events] = await Promise.all([
     state.logs.openWriter(runId, "log"),
     state.logs.openWriter(runId, "events"),
   ]);
   const onFailure = (failure: AppError): void =>
     stopOnFailure(stop, `The log could not be written: ${failure.message}`);
-  return {
+  const logs: Logs = {
     log: createJobLog({ writer: log, secrets, now, onFailure }),
     events: createJobLog({ writer: events, secrets, now, onFailure: (failure) => console.error(explain(failure)) }),
   };
+  const cloud = parseCloudSettings(env);
+  if (!cloud.logsJson) return logs;
+  const print = (line: string): void => void process.stdout.write(line);
+  return createCloudLog({ run, secrets, print, projectId: cloud.projectId, debug: cloud.logsDebug }).tap(logs);
 }
 
 function jobFailed(error: unknown): Outcome {

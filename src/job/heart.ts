@@ -2,10 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { HeartbeatStore } from "../state/heartbeats.ts";
 import type { Lease, LeaseStore } from "../state/leases.ts";
-
-const BEAT_EVERY_MS = 2_000;
-/** A lease outlives several missed beats: a machine that swaps must not lose its workspace to another run. */
-export const LEASE_TTL_MS = 30_000;
+import { LOCAL_PACE, type Pace } from "./pace.ts";
 
 export interface HeartParams {
   readonly runId: string;
@@ -14,6 +11,7 @@ export interface HeartParams {
   readonly leases: LeaseStore;
   /** The root is another run's by now: nothing in it may be touched any more. */
   readonly onLost: () => void;
+  readonly pace?: Pace;
 }
 
 export interface Heart {
@@ -21,14 +19,19 @@ export interface Heart {
   stop(): Promise<void>;
 }
 
-/** Beats at once and then every 2 s. */
-export function startHeart({ runId, lease, heartbeats, leases, onLost }: HeartParams): Heart {
+/** Beats at once and then as the pace says. */
+export function startHeart({ runId, lease, heartbeats, leases, onLost, pace = LOCAL_PACE }: HeartParams): Heart {
+  let renewedAtMs = Number.NEGATIVE_INFINITY;
   const self = { pid: process.pid, startTime: startTimeOf(process.pid) };
   let beating: Promise<void> | undefined;
   const beat = async (): Promise<void> => {
     try {
       await heartbeats.beat(runId, self);
-      if (!(await leases.renew(lease, LEASE_TTL_MS))) onLost();
+      // Timers come a little early now and then.
+      if (performance.now() - renewedAtMs < pace.renewEveryMs - pace.beatEveryMs / 2) return;
+      const renewingAtMs = performance.now();
+      if (!(await leases.renew(lease, pace.leaseTtlMs))) onLost();
+      renewedAtMs = renewingAtMs;
     } catch {
       // State that can't be written for a moment; the next beat is soon.
     }
@@ -39,7 +42,7 @@ export function startHeart({ runId, lease, heartbeats, leases, onLost }: HeartPa
     });
   };
   next();
-  const timer = setInterval(next, BEAT_EVERY_MS);
+  const timer = setInterval(next, pace.beatEveryMs);
   return {
     async stop() {
       clearInterval(timer);

@@ -2,8 +2,10 @@
 /** dbt-job: executes one run. Started by a dbt-server's executor, which says through the environment which one. */
 import module from "node:module";
 import { join } from "node:path";
+import type { State } from "../state/port.ts";
+import type { Stores } from "../state/stores.ts";
 import { explain } from "./explain.ts";
-import { checkNode, parseSettings } from "./settings.ts";
+import { checkNode, type JobSettings, parseSettings } from "./settings.ts";
 import { createStopSwitch, stopOnFailure, stopOnSignal } from "./stopping.ts";
 
 /** 0: the run is at its end, whatever became of dbt, or was not this job's. 1: it could not be brought there. */
@@ -20,26 +22,50 @@ async function main(): Promise<0 | 1> {
     console.error(error);
     stopOnFailure(stop, explain(error));
   });
-  const [{ openLocalState }, { createStores }, { snapshotId }, { executeRun }, { createJobEngine }] = await Promise.all(
-    [
-      import("../state/local/open.ts"),
-      import("../state/stores.ts"),
-      import("../snapshot/entry.ts"),
-      import("./execute-run.ts"),
-      import("./job-engine.ts"),
-    ],
-  );
+  const [{ createStores }, { snapshotId }, { executeRun }, { createJobEngine }] = await Promise.all([
+    import("../state/stores.ts"),
+    import("../snapshot/entry.ts"),
+    import("./execute-run.ts"),
+    import("./job-engine.ts"),
+  ]);
   const now = Date.now;
-  const state = await openLocalState({ dataDir: settings.dataDir, now });
+  const state = await openState(settings, env, now);
   try {
     const stores = createStores({ state, now, snapshotId });
     const engine = createJobEngine({ settings, env, cwd: process.cwd() });
     const result = await executeRun({ settings, env, state, stores, engine, stop, now });
     if (result.kind === "not-ours") console.error(`dbt-job has nothing to do for run ${settings.runId}: ${result.why}`);
+    await wakeServer(settings, env, stores);
     return 0;
   } finally {
     await state.close();
   }
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Only what is used is loaded. */
+async function openState({ google, dataDir }: JobSettings, env: Environment, now: () => number): Promise<State> {
+  if (google === undefined) return (await import("../state/local/open.ts")).openLocalState({ dataDir, now });
+  const [{ connectGcp }, { openGcpState }] = await Promise.all([
+    import("../gcp/connect.ts"),
+    import("../state/gcp/open.ts"),
+  ]);
+  return openGcpState({ ...(await connectGcp({ ...google, env, home: env["HOME"] ?? "/", now })), now });
+}
+
+/** Runs of others may have waited for this one. */
+async function wakeServer({ google, wakeUrl }: JobSettings, env: Environment, stores: Stores): Promise<void> {
+  if (google === undefined) return;
+  const [{ wakeServer: wake }, { metadataIdToken }] = await Promise.all([
+    import("./wake.ts"),
+    import("../gcp/metadata-identity.ts"),
+  ]);
+  const own = env["DBT_SERVER_TOKEN"];
+  const token = async (audience: string): Promise<string> =>
+    own === undefined || own === "" ? metadataIdToken({ env, audience }) : own;
+  const problem = await wake({ stores, url: wakeUrl, token });
+  if (problem !== undefined) console.error(`dbt-job: ${problem}`);
 }
 
 // Whoever the output goes to may be gone.

@@ -1,8 +1,13 @@
 /** What has to be known before anything may be printed: the run's folders, its environment and its secrets. */
+import { parseDbtArgv } from "../core/dbt-argv.ts";
+import type { Envelope } from "../core/envelope.ts";
 import type { Run } from "../core/run.ts";
 import type { SnapshotEntry } from "../snapshot/entry.ts";
+import { cacheIdentity } from "./cache-identity.ts";
+import { parseCloudSettings } from "./cloud-settings.ts";
 import type { JobContext } from "./execute-run.ts";
 import type { Outcome } from "./outcome.ts";
+import { createRunCache, type RunCache } from "./run-cache.ts";
 import { type RunEnvironment, readEnvelope, runEnvironment } from "./run-environment.ts";
 import { emptyProfiles, openWorkspace, type Workspace, writeProfiles } from "./workspace.ts";
 
@@ -13,6 +18,8 @@ export interface RunPreparation {
   readonly entries: Promise<readonly SnapshotEntry[]>;
   /** What dbt gets, before its paths are adapted. */
   readonly args: readonly string[];
+  /** Set where folders are new for each run. */
+  readonly cache: RunCache | undefined;
   /** Removes what may not be kept between runs. */
   tidy(): void;
 }
@@ -26,8 +33,8 @@ export async function prepareRun(context: JobContext, run: Run): Promise<RunPrep
   const stored = await state.envelopes.take(run.id);
   if (stored === undefined) return undefined;
   const envelope = readEnvelope(stored);
-  const { dataDir, root, profilesDir, jobEnv } = settings;
-  const workspace = openWorkspace({ dataDir, run, root, serverProfiles: profilesDir });
+  const { dataDir, root = 1, fixedBase, profilesDir, jobEnv } = settings;
+  const workspace = openWorkspace({ dataDir, run, root, fixedBase, serverProfiles: profilesDir });
   const tidy = (): void => emptyProfiles(workspace);
   try {
     writeProfiles(workspace, envelope);
@@ -35,11 +42,29 @@ export async function prepareRun(context: JobContext, run: Run): Promise<RunPrep
       ...{ workspace, envelope },
       ...{ jobEnv: env, allow: jobEnv, dbtVersion: () => engine.version() },
     });
-    return { workspace, environment, entries, args: envelope.args ?? run.args, tidy };
+    const args = envelope.args ?? run.args;
+    const cache = parseCloudSettings(env).isFresh
+      ? openCache(context, run, workspace, environment, envelope)
+      : undefined;
+    return { workspace, environment, entries, args, cache, tidy };
   } catch (error) {
     tidy();
     throw error;
   }
+}
+
+function openCache(
+  { state, now, settings }: JobContext,
+  run: Run,
+  workspace: Workspace,
+  { env, secrets, profiles }: RunEnvironment,
+  envelope: Envelope,
+): RunCache {
+  const identity = cacheIdentity({
+    ...{ parsed: parseDbtArgv(envelope.args ?? run.args), envelope, profiles, secrets },
+    ...{ python: settings.python, projectDir: run.projectDir },
+  });
+  return createRunCache({ state, now, run, workspace, identity, env, secrets });
 }
 
 export function envelopeExpired({ createdAt }: Pick<Run, "createdAt">): Outcome {

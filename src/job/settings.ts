@@ -1,14 +1,24 @@
 /** What the job's program is told through its environment by the executor that starts it. */
-import { isAbsolute } from "node:path";
+import { isAbsolute, join } from "node:path";
+import { parseDurationMs } from "../config/option-kinds.ts";
 import { AppError } from "../core/errors.ts";
 
 export interface JobSettings {
   readonly runId: string;
-  /** Which of the workspace's two roots the run has the lease of. */
-  readonly root: 1 | 2;
-  readonly state: "local";
+  /** Which of the workspace's two roots the run has the lease of; undefined: State says it. */
+  readonly root: 1 | 2 | undefined;
+  /** Where State is; undefined: in the data folder. */
+  readonly google: GooglePlace | undefined;
   /** Absolute; workspaces lie in it, and local State does. */
   readonly dataDir: string;
+  /** The one folder to work in, whatever the workspace, of a container that runs nothing else. */
+  readonly fixedBase: string | undefined;
+  /** The execution of a Cloud Run Job that this is, by its full name. */
+  readonly execution: string | undefined;
+  /** Google ends the job when it has run this long. */
+  readonly taskTimeoutMs: number | undefined;
+  /** The server to wake for the next run. */
+  readonly wakeUrl: string | undefined;
   /** Python that has dbt; undefined: the first that is found. */
   readonly python: string | undefined;
   /** Folder of the server's own profiles.yml. */
@@ -21,7 +31,14 @@ export interface JobSettings {
   readonly debug: boolean;
 }
 
+export interface GooglePlace {
+  readonly projectId: string;
+  readonly bucket: string;
+  readonly database: string | undefined;
+}
+
 const OLDEST_NODE = 24;
+const CONTAINER_DATA_DIR = "/tmp/dbt-remote";
 
 /** Throws `node_too_old` with the version that is needed. */
 export function checkNode(version: string): void {
@@ -39,17 +56,35 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
     if (value === undefined) throw wrong(name, value, "dbt-job is started by dbt-server, which sets it.");
     return value;
   };
-  const root = Number(required("DBT_JOB_ROOT"));
-  if (root !== 1 && root !== 2) throw wrong("DBT_JOB_ROOT", String(root), "It is 1 or 2.");
   const state = optional("DBT_SERVER_STATE") ?? "local";
-  if (state !== "local") throw wrong("DBT_SERVER_STATE", state, "This version knows only local.");
-  const dataDir = required("DBT_SERVER_DATA_DIR");
+  if (state !== "local" && state !== "gcp") throw wrong("DBT_SERVER_STATE", state, "It is local or gcp.");
+  const isGoogle = state === "gcp";
+  // A launch on Cloud Run tells the run's id alone.
+  const rootText = isGoogle ? optional("DBT_JOB_ROOT") : required("DBT_JOB_ROOT");
+  const root = rootText === undefined ? undefined : Number(rootText);
+  if (root !== undefined && root !== 1 && root !== 2) throw wrong("DBT_JOB_ROOT", rootText, "It is 1 or 2.");
+  const dataDir = isGoogle ? (optional("DBT_SERVER_DATA_DIR") ?? CONTAINER_DATA_DIR) : required("DBT_SERVER_DATA_DIR");
   if (!isAbsolute(dataDir)) throw wrong("DBT_SERVER_DATA_DIR", dataDir, "It has to be an absolute path.");
+  const timeout = optional("DBT_JOB_TASK_TIMEOUT");
+  const taskTimeoutMs = timeout === undefined ? undefined : parseDurationMs(timeout);
+  if (timeout !== undefined && taskTimeoutMs === undefined) {
+    throw wrong("DBT_JOB_TASK_TIMEOUT", timeout, "It is a length of time such as 21600s.");
+  }
   return {
     runId: required("DBT_JOB_RUN_ID"),
     root,
-    state,
+    google: isGoogle
+      ? {
+          projectId: required("PROJECT_ID"),
+          bucket: required("BUCKET_NAME"),
+          database: optional("FIRESTORE_DATABASE"),
+        }
+      : undefined,
     dataDir,
+    fixedBase: root === undefined ? join(dataDir, "run") : undefined,
+    execution: executionName(optional),
+    taskTimeoutMs,
+    wakeUrl: optional("DBT_JOB_WAKE_URL")?.replace(/\/+$/, ""),
     python: optional("DBT_SERVER_PYTHON"),
     profilesDir: optional("DBT_SERVER_PROFILES_DIR"),
     jobEnv: (env["DBT_SERVER_JOB_ENV"] ?? "")
@@ -59,6 +94,14 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
     warm: warmPlace(optional("DBT_JOB_WARM_SOCKET"), optional("DBT_JOB_WARM_ANSWER_MS")),
     debug: optional("DBT_JOB_DEBUG") !== undefined,
   };
+}
+
+/** Cloud Run tells the last part itself; where the rest is not known, the run is found by its launch alone. */
+function executionName(optional: (name: string) => string | undefined): string | undefined {
+  const parts = ["PROJECT_ID", "LOCATION", "CLOUD_RUN_JOB", "CLOUD_RUN_EXECUTION"].map(optional);
+  if (parts.includes(undefined)) return undefined;
+  const [project, location, job, execution] = parts;
+  return `projects/${project}/locations/${location}/jobs/${job}/executions/${execution}`;
 }
 
 const DEFAULT_ANSWER_MS = 1000;

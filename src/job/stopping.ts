@@ -1,6 +1,7 @@
 /** Who may want dbt stopped, and the one switch they all press. The first to press it says why. */
 import type { CancellationStore } from "../state/cancellations.ts";
 import type { FollowerStore } from "../state/followers.ts";
+import { LOCAL_PACE, type Pace } from "./pace.ts";
 
 export interface StopRequest {
   /** `failed`: the job itself can't go on, such as when its log can't be written. */
@@ -56,9 +57,19 @@ export function stopOnTimeout(stop: StopSwitch, timeoutMs: number): void {
   stop.press({ kind: "timed_out", message: `Stopped after ${seconds(timeoutMs)} (--timeout).`, ...USUAL_GRACE });
 }
 
-const FOLLOWERS_EVERY_MS = 1_000;
-/** In case a change was not told. */
-const CANCELLATION_EVERY_MS = 1_500;
+/** Left for what comes behind dbt: its artifacts, the end of its log. */
+const BEFORE_TASK_TIMEOUT_MS = 60_000;
+
+/** Stops dbt before the platform ends the job, which began `ranMs` ago. Returns how to end that. */
+export function stopBeforeTaskTimeout(stop: StopSwitch, taskTimeoutMs: number, ranMs: number): () => void {
+  const marginMs = Math.min(BEFORE_TASK_TIMEOUT_MS, taskTimeoutMs / 2);
+  const leftMs = Math.max(0, taskTimeoutMs - marginMs - ranMs);
+  const message = `Stopped ${seconds(marginMs)} before the job's own time limit of ${seconds(taskTimeoutMs)}.`;
+  // A timer holds no more than 24 days; Google's longest is 7.
+  const timer = setTimeout(() => stop.press({ kind: "timed_out", message, ...USUAL_GRACE }), leftMs);
+  timer.unref();
+  return () => clearTimeout(timer);
+}
 
 export interface StopWatch {
   readonly runId: string;
@@ -67,11 +78,12 @@ export interface StopWatch {
   readonly followers: FollowerStore;
   readonly cancelOnDisconnectMs: number | null;
   readonly now: () => number;
+  readonly pace?: Pace;
 }
 
 /** Presses the switch when State says that the run is cancelled, or that nobody follows it. Returns how to end that. */
 export function watchForStop(watch: StopWatch): () => void {
-  const { runId, stop, cancellations, followers, cancelOnDisconnectMs, now } = watch;
+  const { runId, stop, cancellations, followers, cancelOnDisconnectMs, now, pace = LOCAL_PACE } = watch;
   const startedAtMs = now();
 
   const askForCancellation = async (): Promise<void> => {
@@ -93,9 +105,9 @@ export function watchForStop(watch: StopWatch): () => void {
   };
 
   const unwatch = cancellations.watch(runId, () => void askForCancellation());
-  const timers = [setInterval(() => void askForCancellation(), CANCELLATION_EVERY_MS)];
+  const timers = [setInterval(() => void askForCancellation(), pace.cancellationEveryMs)];
   if (cancelOnDisconnectMs !== null) {
-    timers.push(setInterval(() => void askForFollowers(cancelOnDisconnectMs), FOLLOWERS_EVERY_MS));
+    timers.push(setInterval(() => void askForFollowers(cancelOnDisconnectMs), pace.followersEveryMs));
   }
   void askForCancellation();
   return () => {

@@ -26,12 +26,14 @@ export interface WorkspaceParams {
   readonly dataDir: string;
   readonly run: Pick<Run, "workspace" | "projectDir" | "profileFrom">;
   readonly root: 1 | 2;
+  /** The one folder to work in, whatever the workspace, of a container that runs nothing else. */
+  readonly fixedBase?: string | undefined;
   /** Folder of the server's own profiles. */
   readonly serverProfiles: string | undefined;
 }
 
 /** Says where everything is, and makes the folders that are missing. Profiles of a run that was cut off are removed. */
-export function openWorkspace({ dataDir, run, root, serverProfiles }: WorkspaceParams): Workspace {
+export function openWorkspace({ dataDir, run, root, fixedBase, serverProfiles }: WorkspaceParams): Workspace {
   if (run.profileFrom === "server" && serverProfiles === undefined) {
     throw new AppError(
       "bad_profile",
@@ -41,7 +43,7 @@ export function openWorkspace({ dataDir, run, root, serverProfiles }: WorkspaceP
       },
     );
   }
-  const base = join(dataDir, "workspaces", run.workspace, String(root));
+  const base = fixedBase ?? join(dataDir, "workspaces", run.workspace, String(root));
   const tree = join(base, "tree");
   const ownProfiles = join(base, "profiles");
   const workspace: Workspace = {

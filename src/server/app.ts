@@ -1,6 +1,7 @@
 /** The HTTP app, apart from where it listens. */
 import fastify, { type FastifyRequest } from "fastify";
 import { AppError } from "../core/errors.ts";
+import { requestIdOf } from "./cloud-journal.ts";
 import { errorHandler } from "./error-answers.ts";
 import { lazyValidators } from "./lazy-validation.ts";
 import { addOpenApi } from "./openapi.ts";
@@ -9,7 +10,9 @@ import { acceptBytes } from "./routes/bodies.ts";
 import { addCheckRoutes } from "./routes/check.ts";
 import type { App, AppContext } from "./routes/context.ts";
 import { addLogRoutes } from "./routes/logs.ts";
+import { addOlderRoutes } from "./routes/older.ts";
 import { addPackRoutes } from "./routes/packs.ts";
+import { addReconcileRoutes } from "./routes/reconcile.ts";
 import { addRunRoutes } from "./routes/runs.ts";
 import { addServerRoutes } from "./routes/server.ts";
 import { addSnapshotRoutes } from "./routes/snapshots.ts";
@@ -20,7 +23,7 @@ export async function createApp(context: AppContext): Promise<App> {
   const onFailure = errorHandler(context.onError);
   const app: App = fastify({
     bodyLimit: JSON_BODY_LIMIT,
-    genReqId: () => Math.random().toString(36).slice(2, 10),
+    genReqId: ({ headers }) => requestIdOf(headers),
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 5000 },
     // Bodies are taken as they are: what has another type than the schema says is an error, not a guess. The one keyword
     // of a newer JSON Schema is for readers; the snapshot's own rules check such rows.
@@ -39,9 +42,13 @@ export async function createApp(context: AppContext): Promise<App> {
     });
   });
   app.decorateRequest("requester", null);
+  app.decorateRequest("tokenExpiresAtMs", null);
   app.addHook("onRequest", async (request) => {
     context.auth.checkOrigin(request.headers, context.port());
-    if (request.routeOptions.config.isOpen !== true) request.requester = context.auth.requester(request.headers);
+    if (request.routeOptions.config.isOpen === true) return;
+    const { requester, expiresAtMs } = await context.auth.caller(request.headers);
+    request.requester = requester;
+    request.tokenExpiresAtMs = expiresAtMs;
   });
   app.addHook("preValidation", async (request) => {
     request.query = typedQuery(request);
@@ -53,8 +60,10 @@ export async function createApp(context: AppContext): Promise<App> {
   addSnapshotRoutes(app, context);
   addPackRoutes(app, context);
   addRunRoutes(app, context);
+  addReconcileRoutes(app, context);
   addLogRoutes(app, context);
   addArtifactRoutes(app, context);
+  await addOlderRoutes(app, context);
   await app.ready();
   return app;
 }

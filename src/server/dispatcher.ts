@@ -1,7 +1,7 @@
 /** Gives each pending run its turn: a root of its workspace, a place among the runs that may go on at once, and its launch. */
 import { AppError } from "../core/errors.ts";
 import type { Run, RunAccess } from "../core/run.ts";
-import type { Executor } from "../executors/port.ts";
+import type { Execution, Executor } from "../executors/port.ts";
 import { needsFirstRoot, type WorkspaceRoot } from "../state/leases.ts";
 import type { Unsubscribe } from "../state/port.ts";
 import type { Stores } from "../state/stores.ts";
@@ -14,8 +14,10 @@ export interface DispatcherParams {
   readonly executor: Executor;
   readonly launches: Launches;
   readonly endings: RunEndings;
-  /** How many runs may go on at once. */
+  /** How many runs may go on at once. Several servers may exceed it by those they launch at the same moment. */
   readonly maxRuns: number;
+  /** A launched run's lease has to last until its job renews it. */
+  readonly launchLeaseMs: number;
   readonly onError: (error: unknown) => void;
 }
 
@@ -36,11 +38,8 @@ export interface Dispatcher {
   close(): Promise<void>;
 }
 
-/** The job renews its lease as soon as it has begun; until then this has to last. */
-const LAUNCH_LEASE_MS = 60_000;
-
 export function createDispatcher(params: DispatcherParams): Dispatcher {
-  const { stores, executor, launches, endings, maxRuns, onError } = params;
+  const { stores, executor, launches, endings, maxRuns, launchLeaseMs, onError } = params;
   const { runs, leases, cancellations } = stores;
   const waiting = new Map<string, string>();
   const watchers = new Map<string, Set<() => void>>();
@@ -51,49 +50,67 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
     const active = (await runs.list({ statuses: ["pending", "running"] })).reverse();
     const inFlight: Run[] = [];
     const queue: Run[] = [];
-    for (const run of active) {
-      const launched = run.status === "running" || (await launches.get(run.id)) !== undefined;
-      (launched ? inFlight : queue).push(run);
-    }
+    const underWay = await Promise.all(
+      active.map(async (run) => run.status === "running" || (await launches.isUnderWay(run.id))),
+    );
+    for (const [at, run] of active.entries()) (underWay[at] === true ? inFlight : queue).push(run);
     return { inFlight, queue };
   }
 
   async function pass(): Promise<void> {
     const { inFlight, queue } = await survey();
     const stillWaiting = new Map<string, string>();
+    const starting: Promise<void>[] = [];
     for (const run of queue) {
       // The reaper ends it.
       if ((await cancellations.get(run.id)) !== undefined) continue;
-      const behind = await place(run, inFlight);
-      if (behind === undefined) inFlight.push(run);
-      else stillWaiting.set(run.id, behind);
+      const turn = await place(run, inFlight);
+      if (typeof turn === "string") stillWaiting.set(run.id, turn);
+      else {
+        inFlight.push(run);
+        // One that takes long must not keep the others.
+        if (turn !== undefined) starting.push(launch(run, turn));
+      }
     }
     tell(stillWaiting);
+    await Promise.all(starting);
   }
 
-  /** Launches the run if it is its turn; else the id of the run to wait for. */
-  async function place(run: Run, inFlight: readonly Run[]): Promise<string | undefined> {
+  /** The root for the run to be launched in if it is its turn; else the id of the run to wait for. */
+  async function place(run: Run, inFlight: readonly Run[]): Promise<WorkspaceRoot | string | undefined> {
     const [oldest] = inFlight;
     if (closed || (oldest !== undefined && inFlight.length >= maxRuns)) {
       return (await leases.behind(run, 1)) ?? oldest?.id;
     }
-    const first = await leases.acquire(run, 1, LAUNCH_LEASE_MS);
-    if (first.kind === "acquired") return launch(run, 1);
+    const first = await leases.acquire(run, 1, launchLeaseMs);
+    if (first.kind === "acquired") return 1;
     if (needsFirstRoot(run)) return first.behind;
-    const second = await leases.acquire(run, 2, LAUNCH_LEASE_MS);
-    return second.kind === "acquired" ? launch(run, 2) : second.behind;
+    const second = await leases.acquire(run, 2, launchLeaseMs);
+    return second.kind === "acquired" ? 2 : second.behind;
   }
 
-  async function launch(run: Run, root: WorkspaceRoot): Promise<undefined> {
-    if (!(await launches.claim(run.id))) return;
+  async function launch(run: Run, root: WorkspaceRoot): Promise<void> {
     try {
-      const { id: runId, workspace, options } = run;
-      const { jobProfile, timeoutMs } = options;
-      await launches.done(runId, await executor.launch({ runId, workspace, root, jobProfile, timeoutMs }));
+      // Another server may have been faster.
+      if (!(await launches.claim(run.id))) return;
+      const execution = await start(run, root);
+      if (execution !== undefined) await launches.done(run.id, execution);
+    } catch (error) {
+      // State that is out of reach: the claim is taken over in a while.
+      onError(error);
+    }
+  }
+
+  async function start(run: Run, root: WorkspaceRoot): Promise<Execution | undefined> {
+    const { id: runId, workspace, access, options } = run;
+    const { jobProfile, timeoutMs } = options;
+    try {
+      return await executor.launch({ runId, workspace, root, jobProfile, timeoutMs, access });
     } catch (error) {
       onError(error);
-      const message = error instanceof AppError ? error.message : "The job could not be launched.";
+      const message = error instanceof AppError ? withHint(error) : "The job could not be launched.";
       await endings.endPending(run, { status: "failed", reason: "launch_failed", message });
+      return undefined;
     }
   }
 
@@ -139,4 +156,8 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
       await dispatch();
     },
   };
+}
+
+function withHint({ message, hint }: AppError): string {
+  return hint === undefined ? message : `${message} ${hint}`;
 }

@@ -19,6 +19,8 @@ export interface Launches {
   forget(runId: string): Promise<void>;
   /** Undefined where the run was not launched, or is being launched now. */
   get(runId: string): Promise<Launch | undefined>;
+  /** Whether the run was launched, or somebody is at it now. */
+  isUnderWay(runId: string): Promise<boolean>;
 }
 
 interface Claim {
@@ -33,17 +35,24 @@ export interface LaunchesParams {
   readonly executions: ExecutionStore<Execution["kind"]>;
   /** This server's own, new at each start. */
   readonly serverId: string;
+  /** Whether no other server can be alive: then any other's claim is one of a server that is gone. */
+  readonly isAlone: boolean;
   readonly now: () => number;
 }
 
-export function createLaunches({ records, executions, serverId, now }: LaunchesParams): Launches {
+/** Longer than a launch is tried; clocks of servers may differ by some seconds. */
+const CLAIM_MS = 90_000;
+
+export function createLaunches({ records, executions, serverId, isAlone, now }: LaunchesParams): Launches {
+  const isStale = ({ id, launchedAtMs }: Claim): boolean =>
+    (isAlone && id !== serverId) || now() - launchedAtMs > CLAIM_MS;
+
   return {
     async claim(runId) {
       const claim: Claim = { kind: "launching", id: serverId, launchedAtMs: now() };
       if ((await records.create(EXECUTIONS, runId, claim)) !== undefined) return true;
       const found = await records.get<Claim | Launch>(EXECUTIONS, runId);
-      if (found === undefined || found.data.kind !== "launching" || found.data.id === serverId) return false;
-      // The data folder is locked: a server that claimed it before us is gone.
+      if (found === undefined || found.data.kind !== "launching" || !isStale(found.data)) return false;
       return (await records.replace(EXECUTIONS, runId, claim, found.version)) !== undefined;
     },
     done: (runId, execution) => executions.put(runId, execution),
@@ -51,6 +60,10 @@ export function createLaunches({ records, executions, serverId, now }: LaunchesP
     async get(runId) {
       const found = await records.get<Claim | Launch>(EXECUTIONS, runId);
       return found === undefined || found.data.kind === "launching" ? undefined : found.data;
+    },
+    async isUnderWay(runId) {
+      const found = await records.get<Claim | Launch>(EXECUTIONS, runId);
+      return found !== undefined && (found.data.kind !== "launching" || !isStale(found.data));
     },
   };
 }

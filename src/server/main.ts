@@ -5,8 +5,16 @@ import module from "node:module";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "../core/errors.ts";
+import type { GoogleConnections } from "./google-backend.ts";
 import { checkNode } from "./node-version.ts";
 import { parseServerCommand, serverHelp } from "./options.ts";
+
+/** Each loads what it connects to only where that is used. */
+const google: GoogleConnections = {
+  state: async (params) => (await import("../gcp/connect.ts")).connectGcp(params),
+  run: async (params) => (await import("../gcp/run.ts")).connectRun(params),
+  ownService: async (params) => (await import("../gcp/own-service.ts")).readOwnService(params),
+};
 
 async function main(): Promise<void> {
   checkNode(process.version);
@@ -23,14 +31,14 @@ async function main(): Promise<void> {
       return;
     case "gc": {
       const { collectGarbage } = await import("./collect-garbage.ts");
-      process.stdout.write(`${await collectGarbage(command.settings, command.dryRun)}\n`);
+      process.stdout.write(`${await collectGarbage({ ...command, env, home, google })}\n`);
       return;
     }
     case "serve": {
       // In the data folder, where nobody else may write: what is compiled there is run.
       module.enableCompileCache(join(command.settings.dataDir, "compiled"));
       const { serve } = await import("./serve.ts");
-      await serve({ settings: command.settings, env, version: version(), ...around });
+      await serve({ settings: command.settings, env, version: version(), google, ...around });
       module.flushCompileCache();
       return;
     }

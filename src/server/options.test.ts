@@ -44,6 +44,33 @@ test("flags, environment, subcommand", () => {
   assert.ok(gc.kind === "gc" && gc.dryRun);
 });
 
+const CLOUD = { PROJECT_ID: "p", BUCKET_NAME: "b", LOCATION: "europe-west1" };
+
+test("Google Cloud: where State is, and which Jobs there are", () => {
+  assert.equal(settings("", CLOUD).google, undefined);
+  assert.deepEqual(settings("--state gcp", CLOUD).google, {
+    ...{ projectId: "p", bucket: "b", database: "(default)", kmsKeyName: undefined, jobs: undefined },
+  });
+  const plain = settings("--state gcp --executor cloud-run", CLOUD);
+  assert.equal(plain.maxRuns, 100);
+  assert.deepEqual(plain.google?.jobs, {
+    location: "europe-west1",
+    profiles: [{ name: "default", job: "dbt-remote" }],
+    readsLocally: false,
+    manage: undefined,
+  });
+  const { google } = settings(
+    "--state gcp --executor cloud-run --executor-reads local --manage-job --docker-image i --job-profile small,big=dbt-big:cpu=4:memory=8Gi:timeout=12h:service-account=a@b",
+    CLOUD,
+  );
+  assert.equal(google?.jobs?.readsLocally, true);
+  assert.equal(google?.jobs?.manage?.taskTimeoutMs, 6 * 3_600_000);
+  assert.deepEqual(google?.jobs?.profiles, [
+    { name: "small", job: "dbt-remote-small" },
+    { name: "big", job: "dbt-big", cpu: "4", memory: "8Gi", timeoutMs: 12 * 3_600_000, serviceAccount: "a@b" },
+  ]);
+});
+
 test("what cannot be is refused with the next step", () => {
   const refused: [string, Record<string, string>, RegExp][] = [
     ["--host 0.0.0.0", {}, /has to be said.*--auth token/s],
@@ -51,10 +78,14 @@ test("what cannot be is refused with the next step", () => {
     ["--host 0.0.0.0 --auth none", {}, /loopback address only/],
     ["--auth token", {}, /DBT_SERVER_TOKEN is not set/],
     ["--auth token", { DBT_SERVER_TOKEN: "short" }, /16 or more/],
-    ["--auth oidc", {}, /not available.*--auth local, --auth token or --auth none/s],
-    ["--auth cloud-run-iam", {}, /not available/],
-    ["--state gcp", {}, /not available/],
-    ["--executor cloud-run", {}, /not available/],
+    ["--executor cloud-run", {}, /cloud-run needs --state gcp.*PROJECT_ID and BUCKET_NAME/s],
+    ["--state gcp", {}, /needs PROJECT_ID.*export PROJECT_ID=/s],
+    ["--state gcp", { PROJECT_ID: "p" }, /needs BUCKET_NAME/],
+    ["--state gcp --executor cloud-run", { PROJECT_ID: "p", BUCKET_NAME: "b" }, /cloud-run needs LOCATION/],
+    ["--state gcp --executor cloud-run --manage-job", CLOUD, /--manage-job needs DOCKER_IMAGE/],
+    ["--job-profile a=b=c", {}, /of --job-profile is not a list of job profiles/],
+    ["--job-profile a:cpu=lots", {}, /is not a list of job profiles/],
+    ["--job-profile a --job-profile a", {}, /is not a list of job profiles/],
     ["--port 99999", {}, /"99999" of --port/],
     ["--frobnicate", {}, /"--frobnicate".*--help/s],
     ["serve", {}, /"serve"/],

@@ -3,14 +3,12 @@ import { isAbsolute, join } from "node:path";
 import { durationMs, flag, integer, list, oneOf, text } from "../config/option-kinds.ts";
 import { type OptionSpec, type OptionValues, option, parseOptions, splitFlags } from "../config/options.ts";
 import { AppError } from "../core/errors.ts";
-import { isLoopbackHost } from "./loopback.ts";
+import { AUTH_OPTIONS, type AuthSettings, authSettings } from "./auth-options.ts";
+import { CLOUD_OPTIONS } from "./cloud-options.ts";
+import { GOOGLE_OPTIONS, type GoogleSettings, googleSettings } from "./google-options.ts";
 
 /** A star at the end stands for any ending. */
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*\*?$/;
-
-/** Ways to tell who asks. The last two are known, and not available yet. */
-export const AUTH_KINDS = ["local", "none", "token", "oidc", "cloud-run-iam"] as const;
-export type AuthKind = (typeof AUTH_KINDS)[number];
 
 export const SERVER_OPTIONS = {
   host: option(text("HOST", "127.0.0.1"), {
@@ -29,13 +27,13 @@ export const SERVER_OPTIONS = {
     flag: "--state",
     env: "DBT_SERVER_STATE",
     default: "local",
-    help: "Where runs, logs and artifacts are kept. local: SQLite and files in the data folder.",
+    help: "Where runs, logs and artifacts are kept. local: SQLite and files in the data folder; gcp: Firestore and Cloud Storage.",
   }),
   executor: option(oneOf(["local", "cloud-run"], "KIND"), {
     flag: "--executor",
     env: "DBT_SERVER_EXECUTOR",
     default: "local",
-    help: "How jobs are launched. local: as processes of this machine.",
+    help: "How jobs are launched. local: as processes of this machine; cloud-run: as executions of Cloud Run Jobs.",
   }),
   dataDir: option(text("DIR", "/var/lib/dbt-remote"), {
     flag: "--data-dir",
@@ -62,21 +60,11 @@ export const SERVER_OPTIONS = {
     defaultText: "none",
     help: "Names of the server's own environment variables that dbt may see, beside the allow-list.",
   }),
-  auth: option(oneOf(AUTH_KINDS, "KIND"), {
-    flag: "--auth",
-    env: "DBT_SERVER_AUTH",
-    defaultText: "local on a loopback address; elsewhere it has to be said",
-    help: "Who may use the server. local: this user on this machine; token: whoever has DBT_SERVER_TOKEN; none: anyone on this machine.",
-  }),
-  token: option(text("TOKEN"), {
-    env: "DBT_SERVER_TOKEN",
-    isSecret: true,
-    help: "The token that --auth token asks for; at least 16 characters.",
-  }),
+  ...AUTH_OPTIONS,
   maxRuns: option(integer({ min: 1, max: 1000 }), {
     flag: "--max-runs",
     env: "DBT_SERVER_MAX_RUNS",
-    defaultText: "the number of cores, at least 2",
+    defaultText: "the number of cores, at least 2; with cloud-run 100",
     help: "How many runs may go on at once; the others wait.",
   }),
   runTimeoutMs: option(durationMs({ minMs: 1000 }), {
@@ -123,6 +111,8 @@ export const SERVER_OPTIONS = {
     defaultText: "1h",
     help: "It ends when there was no run for this long; the next run starts another.",
   }),
+  ...GOOGLE_OPTIONS,
+  ...CLOUD_OPTIONS,
   debug: option(flag(), {
     flag: "--debug",
     env: "DBT_SERVER_DEBUG",
@@ -141,27 +131,32 @@ export const SERVER_OPTIONS = {
 /** The settings of a server, complete and checked. Paths are absolute. */
 export interface ServerSettings
   extends Pick<
-    OptionValues<typeof SERVER_OPTIONS>,
-    | "host"
-    | "port"
-    | "state"
-    | "executor"
-    | "python"
-    | "profilesDir"
-    | "jobEnv"
-    | "token"
-    | "warmProjects"
-    | "warmIdleMs"
-    | "debug"
-  > {
+      OptionValues<typeof SERVER_OPTIONS>,
+      | "host"
+      | "port"
+      | "state"
+      | "executor"
+      | "python"
+      | "profilesDir"
+      | "jobEnv"
+      | "warmProjects"
+      | "warmIdleMs"
+      | "profilesSecret"
+      | "secretEnv"
+      | "signedDownloads"
+      | "debug"
+    >,
+    AuthSettings {
   readonly dataDir: string;
-  readonly auth: "local" | "none" | "token";
   readonly maxRuns: number;
   readonly runTimeoutMs: number | null;
   readonly streamTimeoutMs: number;
   readonly retentionMs: number;
   readonly warm: boolean;
   readonly warmMemoryBytes: number;
+  readonly logFormat: "text" | "json";
+  /** Set where State is on Google Cloud. */
+  readonly google: GoogleSettings | undefined;
 }
 
 export type ServerCommand =
@@ -178,7 +173,8 @@ export interface Surroundings {
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-const SHORTEST_TOKEN = 16;
+/** Jobs on Cloud Run take nothing of the server's machine; Google allows a region 1000 of them. */
+const MAX_RUNS_ON_CLOUD_RUN = 100;
 
 /** What was typed after `dbt-server`. Pure; throws `bad_argument` with the next step. */
 export function parseServerCommand(
@@ -210,8 +206,6 @@ function settingsOf(
   };
   const xdgData = env["XDG_DATA_HOME"];
   const dataHome = xdgData !== undefined && isAbsolute(xdgData) ? xdgData : join(around.home, ".local", "share");
-  notYet("--state", values.state, "local");
-  notYet("--executor", values.executor, "local");
   return {
     host: values.host,
     port: values.port,
@@ -222,9 +216,8 @@ function settingsOf(
     python: values.python?.includes("/") === true ? absolute(values.python) : values.python,
     profilesDir: values.profilesDir === undefined ? undefined : absolute(values.profilesDir),
     jobEnv: values.jobEnv,
-    auth: authOf(values.auth, values.host, values.token),
-    token: values.token,
-    maxRuns: values.maxRuns ?? Math.max(2, around.cores),
+    ...authSettings(values, values.host, env),
+    maxRuns: values.maxRuns ?? (values.executor === "cloud-run" ? MAX_RUNS_ON_CLOUD_RUN : Math.max(2, around.cores)),
     runTimeoutMs: values.runTimeoutMs ?? null,
     streamTimeoutMs: values.streamTimeoutMs,
     retentionMs: values.retentionDays * DAY_MS,
@@ -232,42 +225,13 @@ function settingsOf(
     warmProjects: values.warmProjects,
     warmMemoryBytes: values.warmMemoryMb * 1024 * 1024,
     warmIdleMs: values.warmIdleMs,
+    google: googleSettings(values, values),
+    profilesSecret: values.profilesSecret,
+    secretEnv: values.secretEnv,
+    signedDownloads: values.signedDownloads,
+    logFormat: values.logFormat ?? (env["K_SERVICE"] ? "json" : "text"),
     debug: values.debug,
   };
-}
-
-function notYet(name: string, value: string, available: string): void {
-  if (value === available) return;
-  throw new AppError("bad_argument", `${name} ${value} is not available in this version.`, {
-    hint: `Use ${name} ${available}`,
-  });
-}
-
-function authOf(asked: AuthKind | undefined, host: string, token: string | undefined): ServerSettings["auth"] {
-  const loopback = isLoopbackHost(host);
-  if (asked === undefined && !loopback) {
-    throw new AppError("bad_argument", `On ${host}, who may use the server has to be said.`, {
-      hint: "Set DBT_SERVER_TOKEN and add --auth token, or listen on --host 127.0.0.1",
-    });
-  }
-  const auth = asked ?? "local";
-  if (auth === "oidc" || auth === "cloud-run-iam") {
-    throw new AppError("bad_argument", `--auth ${auth} is not available in this version.`, {
-      hint: "Use --auth local, --auth token or --auth none",
-    });
-  }
-  if (auth !== "token" && !loopback) {
-    throw new AppError("bad_argument", `--auth ${auth} works on a loopback address only, and ${host} is none.`, {
-      hint: "Listen on --host 127.0.0.1, or set DBT_SERVER_TOKEN and use --auth token",
-    });
-  }
-  if (auth === "token" && (token === undefined || token.length < SHORTEST_TOKEN || /[^\x21-\x7e]/.test(token))) {
-    const problem = token === undefined ? "is not set" : "is no token of 16 or more characters without blanks";
-    throw new AppError("bad_argument", `--auth token: DBT_SERVER_TOKEN ${problem}.`, {
-      hint: "For example: export DBT_SERVER_TOKEN=$(openssl rand -hex 32)",
-    });
-  }
-  return auth;
 }
 
 /** The text of `--help`. */

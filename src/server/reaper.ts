@@ -4,8 +4,9 @@
  */
 import { open } from "node:fs/promises";
 import { ENVELOPE_LIFETIME_MS } from "../core/envelope.ts";
+import { AppError } from "../core/errors.ts";
 import { isTerminal, type Run } from "../core/run.ts";
-import type { ExecutionStatus, Executor } from "../executors/port.ts";
+import type { Execution, ExecutionStatus, Executor } from "../executors/port.ts";
 import type { Cancellation } from "../state/cancellations.ts";
 import type { Stores } from "../state/stores.ts";
 import type { Launches } from "./launches.ts";
@@ -46,9 +47,14 @@ export interface ReaperParams {
   readonly patience?: Partial<Patience>;
 }
 
+/** Where a job is a container somewhere else: it takes long to start, and its heart beats slowly. */
+export const CLOUD_PATIENCE: Patience = { ...PATIENCE, claimMs: 600_000, heartMs: 150_000 };
+
 export interface Reaper {
   /** Looks at every run that has not ended; resolves when that is done. Never rejects. */
   reap(): Promise<void>;
+  /** Looks at one run that had not ended. Never rejects. */
+  look(run: Run): Promise<void>;
 }
 
 type Gone = Extract<ExecutionStatus, { state: "gone" }>;
@@ -62,15 +68,26 @@ export function createReaper(params: ReaperParams): Reaper {
   const timedOut = new Set<string>();
 
   async function pass(): Promise<void> {
-    for (const run of await runs.list({ statuses: ["pending", "running"] })) {
-      await (run.status === "pending" ? reapPending(run) : reapRunning(run)).catch(onError);
+    const active = await runs.list({ statuses: ["pending", "running"] });
+    for (let from = 0; from < active.length; from += AT_ONCE) {
+      await Promise.all(active.slice(from, from + AT_ONCE).map(look));
     }
+  }
+
+  /** Another server may do the same at the same time: what it was faster with is no failure. */
+  async function look(run: Run): Promise<void> {
+    await (run.status === "pending" ? reapPending(run) : reapRunning(run)).catch((error: unknown) => {
+      if (!(error instanceof AppError && error.code === "run_finished")) onError(error);
+    });
   }
 
   async function reapPending(run: Run): Promise<void> {
     const cancellation = (await cancellations.get(run.id)) ?? (await cancelUnfollowed(run));
     if (cancellation !== undefined) {
-      await endings.endPending(run, { status: "cancelled", message: cancelledBy(cancellation) });
+      const launch = await launches.get(run.id);
+      const moved = await endings.endPending(run, { status: "cancelled", message: cancelledBy(cancellation) });
+      // Its container would be started for nothing.
+      if (moved && launch?.kind === "cloud-run") await executor.kill(launch);
       return;
     }
     if (now() - Date.parse(run.createdAt) > ENVELOPE_LIFETIME_MS) {
@@ -82,11 +99,12 @@ export function createReaper(params: ReaperParams): Reaper {
     if (launch === undefined) return;
     const status = await executor.status(launch);
     if (status.state === "gone") {
-      const said = await lastLine(params.jobOutput(run.id));
+      const said = (await lastLine(params.jobOutput(run.id))) || (status.reason ?? "");
       const message = `The job ended before it began the run${said === "" ? "" : `: ${said}`}`;
       await endings.endPending(run, { status: "failed", reason: "launch_failed", message });
     } else if (now() - launch.launchedAtMs > patience.claimMs) {
-      const message = `The job did not begin within ${patience.claimMs / 1000} s.`;
+      const waits = status.waitingFor === undefined ? "." : `: ${status.waitingFor}`;
+      const message = `The job did not begin within ${patience.claimMs / 1000} s${waits}`;
       // First the run, so that the job finds nothing to claim should it begin now.
       if (await endings.endPending(run, { status: "failed", reason: "launch_failed", message })) {
         await executor.kill(launch);
@@ -105,7 +123,9 @@ export function createReaper(params: ReaperParams): Reaper {
   }
 
   async function reapRunning(run: Run): Promise<void> {
-    const launch = await launches.get(run.id);
+    // What the job says of itself counts: a launch whose answer was lost may have been made twice.
+    const launch: Execution | undefined =
+      typeof run.execution === "string" ? { kind: "cloud-run", id: run.execution } : await launches.get(run.id);
     const status = launch === undefined ? UNKNOWN : await executor.status(launch);
     if (status.state === "gone") {
       if (await isHeartBeating(run, status)) return;
@@ -119,7 +139,7 @@ export function createReaper(params: ReaperParams): Reaper {
 
   /** Where the executor knows how the job ended, there is no doubt; else the heart has to have stopped too. */
   async function isHeartBeating(run: Run, status: Gone): Promise<boolean> {
-    if (status.exitCode !== null || status.signal !== null) return false;
+    if (status.exitCode !== null || status.signal !== null || status.reason !== null) return false;
     return (await silenceMs(run)) < patience.heartMs;
   }
 
@@ -128,11 +148,15 @@ export function createReaper(params: ReaperParams): Reaper {
     return now() - ((await heartbeats.get(run.id))?.atMs ?? Date.parse(run.startedAt ?? run.createdAt));
   }
 
-  async function isOverdue(run: Run): Promise<boolean> {
+  function isOverTime(run: Run): boolean {
     const { timeoutMs } = run.options;
     const overMs = now() - Date.parse(run.startedAt ?? run.createdAt) - (timeoutMs ?? Number.POSITIVE_INFINITY);
+    return overMs > patience.timeoutMs;
+  }
+
+  async function isOverdue(run: Run): Promise<boolean> {
     // A job whose heart beats keeps to the limit itself, and knows better when dbt began.
-    const isStuck = overMs > patience.timeoutMs && (await silenceMs(run)) > patience.timeoutMs;
+    const isStuck = isOverTime(run) && (await silenceMs(run)) > patience.timeoutMs;
     if (run.dbtFinished === null && isStuck) {
       timedOut.add(run.id);
       return true;
@@ -142,27 +166,38 @@ export function createReaper(params: ReaperParams): Reaper {
     return now() - Date.parse(cancellation.at) > (run.dbtFinished === null ? patience.cancelMs : patience.shipMs);
   }
 
-  async function endingOf(run: Run, { exitCode, signal, reason, outOfMemory }: Gone): Promise<Ending> {
+  async function endingOf(run: Run, status: Gone): Promise<Ending> {
+    const { exitCode, signal, reason, outOfMemory } = status;
+    const why = reason === null ? "" : `: ${reason}`;
     const cancellation = await cancellations.get(run.id);
     if (cancellation !== undefined) return { status: "cancelled", message: cancelledBy(cancellation) };
     if (outOfMemory) {
-      return { status: "failed", reason: "out_of_memory", message: "The job was ended because memory ran out." };
+      const message = `The job was ended because memory ran out${reason === null ? "." : why}`;
+      return { status: "failed", reason: "out_of_memory", message };
     }
-    if (timedOut.delete(run.id)) {
+    // Another server may have told the executor to end it.
+    if (timedOut.delete(run.id) || (status.cancelled === true && isOverTime(run))) {
       const message = `Stopped after ${(run.options.timeoutMs ?? 0) / 1000} s (--timeout).`;
       return { status: "failed", reason: "timed_out", message };
     }
+    if (status.timedOut === true) {
+      return { status: "failed", reason: "timed_out", message: `The executor's own time limit was reached${why}` };
+    }
     if (signal !== null || exitCode !== null) {
       const how = signal === null ? `ended with exit code ${exitCode}` : `was killed (${signal})`;
-      const why = reason === null ? "" : `: ${reason}`;
-      return { status: "failed", reason: "job_failed", message: `The job ${how} before the run had ended${why}.` };
+      const message = `The job ${how} before the run had ended${reason === null ? "." : why}`;
+      return { status: "failed", reason: "job_failed", message };
     }
+    if (reason !== null) return { status: "failed", reason: "lost", message: `The job is gone${why}` };
     const message = "The job is gone, and nobody saw it end: the machine or the server went down.";
     return { status: "failed", reason: "lost", message };
   }
 
-  return { reap: inTurns(() => pass().catch(onError)) };
+  return { reap: inTurns(() => pass().catch(onError)), look };
 }
+
+/** Each asks State and executor several things. */
+const AT_ONCE = 8;
 
 const UNKNOWN: Gone = { state: "gone", exitCode: null, signal: null, reason: null, outOfMemory: false };
 

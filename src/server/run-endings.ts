@@ -61,7 +61,9 @@ export function createRunEndings({ state, stores, launches, clearRoot }: RunEndi
   return {
     async endPending(run, ending) {
       const log = { logSize: EMPTY_LOG.finalOffset, logSha256: EMPTY_LOG.sha256 };
-      const patch: RunPatch = { ...log, message: ending.message, ...reasonOf(ending) };
+      const launch = await launches.get(run.id);
+      const execution = launch?.kind === "cloud-run" ? { execution: launch.id } : {};
+      const patch: RunPatch = { ...log, ...execution, message: ending.message, ...reasonOf(ending) };
       const { moved } = await runs.transition(run.id, ending.status, patch);
       if (moved) await tidy(run);
       return moved;

@@ -1,20 +1,32 @@
 /** A run as clients see it. */
 import { paths } from "../api/paths.ts";
 import type { RunView } from "../api/schemas.ts";
+import { type ExecutionLinks, executionLinks } from "../core/cloud-run-links.ts";
+import { logsExplorerUrl } from "../core/log-entry.ts";
 import type { Run } from "../core/run.ts";
 import type { CancellationStore } from "../state/cancellations.ts";
+import type { Launches } from "./launches.ts";
 
 export interface RunViewParams {
   readonly cancellations: Pick<CancellationStore, "get">;
+  readonly launches: Pick<Launches, "get">;
   /** Id of the run that has to end first; null where it waits for none. */
   readonly waitingFor: (runId: string) => string | null;
   /** Path on this machine of the warehouse file that the profile names relatively; null where it can't be said. */
   readonly warehousePath: (run: Run) => string | null;
+  /** The Google Cloud project whose log has entries of runs; null where none has. */
+  readonly logProjectId: string | null;
 }
 
 export type RunViews = (run: Run) => Promise<RunView>;
 
-export function createRunViews({ cancellations, waitingFor, warehousePath }: RunViewParams): RunViews {
+export function createRunViews({ cancellations, launches, waitingFor, warehousePath, logProjectId }: RunViewParams): RunViews {
+  /** Its job writes it down when it begins. */
+  async function executionOf(run: Run): Promise<ExecutionLinks | null> {
+    const name = run.execution ?? (run.status === "pending" ? (await launches.get(run.id))?.id : undefined);
+    return name === undefined ? null : (executionLinks(name) ?? null);
+  }
+
   return async (run) => ({
     id: run.id,
     number: run.number,
@@ -43,12 +55,14 @@ export function createRunViews({ cancellations, waitingFor, warehousePath }: Run
     logSize: run.logSize,
     waitingFor: run.status === "pending" ? waitingFor(run.id) : null,
     warnings: [...run.warnings],
+    execution: await executionOf(run),
     links: {
       self: paths.run(run.id),
       log: paths.log(run.id),
       events: paths.events(run.id),
       artifacts: paths.artifacts(run.id),
       cancel: paths.cancel(run.id),
+      cloudLog: logProjectId === null ? null : logsExplorerUrl(logProjectId, run.id, run.createdAt),
     },
   });
 }

@@ -1,23 +1,15 @@
-/** The server as a process: its folder, its port, its registration, its signals. */
-import { tmpdir } from "node:os";
-import { extname, isAbsolute, join } from "node:path";
-import { fileURLToPath } from "node:url";
+/** The server as a process: its port, its registration, its signals. */
+import { isAbsolute, join } from "node:path";
 import { AppError } from "../core/errors.ts";
-import { createLocalExecutor, jobOutputPath } from "../executors/local.ts";
 import { findLocalEngine, jobEnvironment, type LocalEngine } from "../executors/local-engine.ts";
-import { createWarmParents, type WarmParents } from "../executors/warm-parents.ts";
-import { snapshotId } from "../snapshot/entry.ts";
-import { lockDataDir } from "../state/local/lock.ts";
-import { openLocalState } from "../state/local/open.ts";
-import { createStores } from "../state/stores.ts";
-import { createAuth } from "./auth.ts";
+import { type BackendParams, openBackend } from "./backend.ts";
 import { keepHouse } from "./housekeeping.ts";
-import { createJournal, type Journal } from "./journal.ts";
+import { createJournal } from "./journal.ts";
 import { listen } from "./listen.ts";
+import { openAuth } from "./open-auth.ts";
 import type { ServerSettings } from "./options.ts";
 import { register, registrationFolder, registrationToken } from "./registration.ts";
 import { createService } from "./service.ts";
-import { clearRoot, warehousePath } from "./workspaces.ts";
 
 export interface ServeParams {
   readonly settings: ServerSettings;
@@ -25,42 +17,41 @@ export interface ServeParams {
   readonly version: string;
   readonly cwd: string;
   readonly home: string;
+  readonly google: BackendParams["google"];
 }
 
 const HOUR_MS = 60 * 60 * 1000;
 /** An upload that does not end must not keep the server. */
 const LONGEST_STOP_MS = 10_000;
 const FIRST_SWEEP_MS = 60_000;
+/** Cloud Run kills some ten seconds after its SIGTERM. */
+const DRAIN_MS = 8_000;
 
 /** Resolves when the server listens; the process then ends by a signal. */
-export async function serve({ settings, env, version, cwd, home }: ServeParams): Promise<void> {
+export async function serve({ settings, env, version, cwd, home, google }: ServeParams): Promise<void> {
   const { dataDir, retentionMs } = settings;
-  const journal = createJournal();
-  const lock = lockDataDir(dataDir, process.pid);
+  const secrets = settings.token === undefined ? [] : [settings.token];
+  const journal = createJournal({ format: settings.logFormat, env, secrets });
   const now = Date.now;
-  const state = await openLocalState({ dataDir, now });
-  const stores = createStores({ state, now, snapshotId });
   const engine = engineFinder({ settings, env, cwd });
   const registrations = registrationFolder(stateHome(env, home));
-  const token = settings.auth === "token" ? settings.token : registrationToken(registrations, settings.port, dataDir);
-  const warm = settings.warm ? warmParents(settings, env, journal) : undefined;
-  const executor = createLocalExecutor({
-    nodePath: process.execPath,
-    jobPath: join(import.meta.dirname, "..", "job", `main${extname(fileURLToPath(import.meta.url))}`),
-    dataDir,
-    env: async () => jobEnvironment(env, settings.jobEnv, jobSettings(settings, await engine(), warm)),
+  const localToken = settings.auth === "local" ? registrationToken(registrations, settings.port, dataDir) : undefined;
+  const auth = await openAuth({
+    ...{ settings, localToken, env, now, say: journal.say },
+    readService: (service) => google.ownService({ env, home, now, service }),
+    ...(settings.debug && { debug: journal.say }),
   });
+  const backend = await openBackend({ settings, env, home, journal, engine, now, google });
+  const { state, stores, executor, warm, drains, sweepIsDue, listening: _, close: __, ...ofService } = backend;
   let port = settings.port;
   const service = await createService({
-    ...{ state, stores, executor, settings, version, engine, now },
-    auth: createAuth(settings.auth, settings.auth === "none" ? null : (token ?? null)),
+    ...{ ...ofService, state, stores, executor, settings, version, engine, now },
+    auth,
     port: () => port,
     serverEnv: jobEnvironment(env, settings.jobEnv, {}),
-    jobOutput: (runId) => jobOutputPath(dataDir, runId),
-    warehousePath: (run) => warehousePath(dataDir, run),
-    clearRoot: (run, root) => clearRoot(dataDir, run, root),
     onError: journal.failure,
     warm: async () => (await warm?.states()) ?? [],
+    ...(settings.google?.jobs !== undefined && { logProjectId: settings.google.projectId }),
   });
 
   let unregister = (): void => {};
@@ -70,14 +61,13 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
     // Asked for twice: at once. Jobs are in sessions of their own either way.
     if (stopping) process.exit(1);
     stopping = true;
-    journal.say(`${signal}: stopping; runs that have begun go on`);
+    journal.say(`${signal}: stopping; ${drains ? "runs that go on here are ended" : "runs that have begun go on"}`);
     for (const stopTimer of stopTimers) stopTimer();
     unregister();
     setTimeout(() => process.exit(1), LONGEST_STOP_MS).unref();
     warm?.close();
-    await service.stop().catch(journal.failure);
-    await state.close();
-    lock.release();
+    await Promise.all([drains && executor.drain?.(DRAIN_MS), service.stop()]).catch(journal.failure);
+    await backend.close();
     process.exit(0);
   };
   process.on("exit", () => unregister());
@@ -85,10 +75,16 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
 
   const listening = await listen(service.app, settings.host, settings.port);
   port = listening.port;
-  if (settings.auth === "local" && token !== undefined) {
-    unregister = register(registrations, port, { url: listening.url, token, pid: process.pid, version, dataDir });
+  if (localToken !== undefined) {
+    unregister = register(registrations, port, {
+      url: listening.url,
+      token: localToken,
+      pid: process.pid,
+      version,
+      dataDir,
+    });
   }
-  lock.describe(listening.url);
+  backend.listening(listening.url);
   journal.greet({ version, url: listening.url, settings });
   await service.start();
 
@@ -100,11 +96,12 @@ export async function serve({ settings, env, version, cwd, home }: ServeParams):
   if (found) warm?.at(found.python);
   if (found) journal.say(`dbt ${found.version} with ${found.adapters.join(", ") || "no adapter"} (${found.python})`);
 
-  const sweep = (): void => {
-    keepHouse({ state, runs: stores.runs, dataDir, retentionMs, now, dryRun: false }).catch(journal.failure);
+  const sweep = async (): Promise<void> => {
+    if (await sweepIsDue()) await keepHouse({ state, runs: stores.runs, dataDir, retentionMs, now, dryRun: false });
   };
-  const first = setTimeout(sweep, FIRST_SWEEP_MS);
-  const hourly = setInterval(sweep, HOUR_MS);
+  const sweepOrSay = (): void => void sweep().catch(journal.failure);
+  const first = setTimeout(sweepOrSay, FIRST_SWEEP_MS);
+  const hourly = setInterval(sweepOrSay, HOUR_MS);
   stopTimers.push(
     () => clearTimeout(first),
     () => clearInterval(hourly),
@@ -126,35 +123,6 @@ function engineFinder({
       },
     );
     return search;
-  };
-}
-
-function warmParents(settings: ServerSettings, env: ServeParams["env"], journal: Journal): WarmParents {
-  return createWarmParents({
-    env: jobEnvironment(env, settings.jobEnv, {}),
-    tempFolder: tmpdir(),
-    projects: settings.warmProjects,
-    memoryBytes: settings.warmMemoryBytes,
-    idleMs: settings.warmIdleMs,
-    debug: (text) => settings.debug && journal.say(text),
-  });
-}
-
-/** What dbt-job reads of its environment. */
-function jobSettings(
-  settings: ServerSettings,
-  engine: LocalEngine,
-  warm: WarmParents | undefined,
-): Record<string, string> {
-  const place = warm?.at(engine.python);
-  return {
-    ...(place && { DBT_JOB_WARM_SOCKET: place.socketPath, DBT_JOB_WARM_ANSWER_MS: String(place.answerMs) }),
-    ...(settings.debug && { DBT_JOB_DEBUG: "1" }),
-    DBT_SERVER_DATA_DIR: settings.dataDir,
-    DBT_SERVER_STATE: settings.state,
-    DBT_SERVER_PYTHON: engine.python,
-    DBT_SERVER_JOB_ENV: settings.jobEnv.join(","),
-    ...(settings.profilesDir !== undefined && { DBT_SERVER_PROFILES_DIR: settings.profilesDir }),
   };
 }
 

@@ -14,8 +14,9 @@ import { createDispatcher } from "./dispatcher.ts";
 import { createLaunches } from "./launches.ts";
 import { createLogHub, type FollowedRuns } from "./log/hub.ts";
 import type { ServerSettings } from "./options.ts";
-import { createReaper, type Patience } from "./reaper.ts";
-import { createRunRequests } from "./requests/run-requests.ts";
+import { createReaper, PATIENCE, type Patience } from "./reaper.ts";
+import { createReconciler } from "./reconcile.ts";
+import { createRunRequests, type RunRequestsParams } from "./requests/run-requests.ts";
 import type { App } from "./routes/context.ts";
 import { createRunEndings } from "./run-endings.ts";
 import { createRunViews } from "./run-views.ts";
@@ -34,7 +35,8 @@ export interface ServiceParams {
   readonly stores: Stores;
   readonly executor: Executor;
   readonly auth: Auth;
-  readonly settings: Pick<ServerSettings, "state" | "maxRuns" | "runTimeoutMs" | "streamTimeoutMs" | "profilesDir">;
+  readonly settings: Pick<ServerSettings, "state" | "maxRuns" | "runTimeoutMs" | "streamTimeoutMs" | "profilesDir"> &
+    Partial<Pick<ServerSettings, "signedDownloads">>;
   readonly version: string;
   /** The port that the server listens on, known once it does. */
   readonly port: () => number;
@@ -47,10 +49,19 @@ export interface ServiceParams {
   /** Removes the secrets that a job which was cut off left in a root. */
   readonly clearRoot: (run: Run, root: WorkspaceRoot) => void;
   readonly warehousePath: (run: Run) => string | null;
+  /** The Google Cloud project whose log has entries of runs. */
+  readonly logProjectId?: string;
   readonly now: () => number;
   /** Told of what was not expected, and of which request it was. */
   readonly onError: (error: unknown, requestId?: string) => void;
   readonly patience?: Partial<Patience>;
+  /** False where other servers may use the same State. Default: true. */
+  readonly isAlone?: boolean;
+  /** How often it looks after all runs by itself, though nothing was told. Default: 1 s. */
+  readonly tickMs?: number;
+  readonly checkJob?: RunRequestsParams["checkJob"];
+  /** What is asked of the jobs' dbt, where that is another than `engine`. */
+  readonly requiredEngine?: RunRequestsParams["engine"];
   /** Processes that have loaded dbt. */
   readonly warm?: () => Promise<MetricsAnswer["warm"]>;
 }
@@ -80,19 +91,25 @@ export async function createService(params: ServiceParams): Promise<Service> {
     records: state.records,
     executions: stores.executions,
     serverId: randomUUID(),
+    isAlone: params.isAlone ?? true,
     now,
   });
+  const patience = { ...PATIENCE, ...params.patience };
   const endings = createRunEndings({ state, stores, launches, clearRoot: params.clearRoot });
-  const dispatcher = createDispatcher({ stores, executor, launches, endings, maxRuns: settings.maxRuns, onError });
+  const dispatcher = createDispatcher({
+    ...{ stores, executor, launches, endings, maxRuns: settings.maxRuns, onError },
+    launchLeaseMs: 2 * patience.claimMs,
+  });
   const reaper = createReaper({
     ...{ stores, executor, launches, endings, now, onError },
     jobOutput: params.jobOutput,
-    patience: params.patience ?? {},
+    patience,
   });
   const view = createRunViews({
-    cancellations,
+    ...{ cancellations, launches },
     waitingFor: dispatcher.waitingFor,
     warehousePath: params.warehousePath,
+    logProjectId: params.logProjectId ?? null,
   });
   const followedRuns: FollowedRuns = {
     get: runs.get,
@@ -121,7 +138,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
     engine: async () => {
       if (draining)
         throw new AppError("server_draining", "The server is going down.", { hint: "Try again in a moment" });
-      return params.engine();
+      return (params.requiredEngine ?? params.engine)();
     },
     profilesDir: settings.profilesDir,
     serverEnv: params.serverEnv,
@@ -129,11 +146,22 @@ export async function createService(params: ServiceParams): Promise<Service> {
     newId: randomUUID,
     wouldWaitFor: dispatcher.wouldWaitFor,
     dispatch: dispatcher.dispatch,
+    ...(params.checkJob !== undefined && { checkJob: params.checkJob }),
   });
+
+  const look = async (): Promise<void> => {
+    await reaper.reap();
+    await dispatcher.dispatch();
+  };
+  // One that is alone has looked a moment ago, or was told.
+  const reconciled =
+    params.isAlone === false
+      ? createReconciler({ reaper, runs, dispatch: dispatcher.dispatch, now })
+      : async (run: Run) => run;
 
   const app = await createApp({
     ...{ auth: params.auth, version: params.version, port: params.port },
-    ...{ state, stores, hub, followedRuns, view, createRun },
+    ...{ state, stores, hub, followedRuns, view, createRun, reconciled, reconcile: look },
     describe: describeWith(params),
     metrics: async () => ({
       rssBytes: process.memoryUsage.rss(),
@@ -143,16 +171,12 @@ export async function createService(params: ServiceParams): Promise<Service> {
     async cancel(run, by, reason) {
       await cancellations.request(run.id, by.label, reason);
       // A run that has not begun has no job to obey.
-      await reaper.reap();
-      await dispatcher.dispatch();
+      await look();
     },
+    signedDownloads: settings.signedDownloads === true,
     onError: params.onError,
   });
 
-  const look = async (): Promise<void> => {
-    await reaper.reap();
-    await dispatcher.dispatch();
-  };
   const stops: (() => void)[] = [];
 
   return {
@@ -162,7 +186,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
       executor.onExit(() => void look());
       stops.push(runs.watchAll(() => void look()));
       stops.push(state.records.watchAll(CANCELLATIONS, () => void look()));
-      const tick = setInterval(() => void look(), TICK_MS);
+      const tick = setInterval(() => void look(), params.tickMs ?? TICK_MS);
       stops.push(() => clearInterval(tick));
       await look();
     },

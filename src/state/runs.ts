@@ -27,6 +27,7 @@ export type NewRun = Omit<
   | "logSize"
   | "logSha256"
   | "warnings"
+  | "execution"
 >;
 
 /** What may change in the life of a run, beside its status. */
@@ -44,6 +45,7 @@ export type RunPatch = Partial<
     | "logSha256"
     | "warnings"
     | "target"
+    | "execution"
   >
 >;
 

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DbtArgv } from "../../core/dbt-argv.ts";
-import { warehouseFile } from "../../core/dbt-connection.ts";
+import { filesNamed, type NamedFile, warehouseFile, warehouseFiles } from "../../core/dbt-connection.ts";
 import { profileChoice, profileInUse } from "../../core/dbt-profile.ts";
 import type { Envelope } from "../../core/envelope.ts";
 import { AppError } from "../../core/errors.ts";
@@ -12,6 +12,10 @@ import { secretsOf } from "../../core/secrets.ts";
 export interface RunProfile extends Pick<Run, "profileFrom" | "target" | "warehouseFile"> {
   /** `type` of the connection, where it is written plainly. */
   readonly adapter: string | null;
+  /** Key and certificate files that the connection names. */
+  readonly files: readonly NamedFile[];
+  /** Database files that it names; `warehouseFile` is the first. */
+  readonly warehouseFiles: readonly string[];
   /** Values that stand in profile and environment and may not be kept. */
   readonly secrets: readonly string[];
 }
@@ -43,6 +47,7 @@ export async function readRunProfile({
   const secrets = secretsOf({ envelope, env, profiles });
   const unknown: RunProfile = {
     ...{ profileFrom, target: choice.target ?? null, warehouseFile: null, adapter: null, secrets },
+    ...{ files: [], warehouseFiles: [] },
   };
   if (text === null) return unknown;
   const found = profileInUse({ project: await yaml(project ?? ""), profiles, choice, env });
@@ -50,7 +55,11 @@ export async function readRunProfile({
   if (found.problem !== null) return { ...unknown, target };
   const { type } = found.output;
   const adapter = typeof type === "string" && /^[a-z][a-z0-9_]*$/.test(type) ? type : null;
-  return { profileFrom, target, warehouseFile: warehouseFile(found.output, env), adapter, secrets };
+  return {
+    ...{ profileFrom, target, adapter, secrets, files: filesNamed(found.output, env) },
+    warehouseFile: warehouseFile(found.output, env),
+    warehouseFiles: warehouseFiles(found.output, env),
+  };
 }
 
 function defined(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -10,6 +10,7 @@ import type { JsonObject, State } from "../../state/port.ts";
 import type { NewRun } from "../../state/runs.ts";
 import type { Stores } from "../../state/stores.ts";
 import { workspaceKey } from "../workspace-key.ts";
+import type { ConnectionFiles } from "./container-files.ts";
 import { readEnvelope } from "./envelope.ts";
 import { readProjectTree } from "./project-tree.ts";
 import { checkArgumentPaths, checkVariablePaths, pointAtProfiles } from "./run-paths.ts";
@@ -37,6 +38,8 @@ export interface RunRequestsParams {
   readonly wouldWaitFor: (run: Pick<Run, "workspace" | "access" | "warehouseFile">) => Promise<string | undefined>;
   /** Launches what can be launched. */
   readonly dispatch: () => Promise<void>;
+  /** Throws where the jobs can't have what the connection names, or there is no such job profile. */
+  readonly checkJob?: (connection: ConnectionFiles) => Promise<void>;
 }
 
 export interface PostedRun {
@@ -78,6 +81,8 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
       serverEnv,
     });
     if (profile.adapter !== null && !WITHOUT_ADAPTER.has(parsed.verb)) engine.requireAdapter(profile.adapter);
+    const options = readOptions(request.options, params.runTimeoutMs);
+    await params.checkJob?.({ ...profile, verb: parsed.verb, jobProfile: options.jobProfile });
     const workspace = workspaceKey(requester.id, request.workspace ?? {});
     const { target, warehouseFile, profileFrom } = profile;
     const requesterId = requester.id;
@@ -105,7 +110,7 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
       warehouseFile,
       profileFrom,
       target,
-      options: readOptions(request.options, params.runTimeoutMs),
+      options,
       envNames: [...new Set([...Object.keys(envelope.env), ...Object.keys(envelope.dotenv)])].sort(),
     };
     const key =

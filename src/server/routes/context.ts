@@ -43,6 +43,12 @@ export interface AppContext {
   /** What the server is, and which dbt it has; waits until that is known. What dbt itself says of it takes seconds. */
   readonly describe: (withVersionText: boolean) => Promise<ServerAnswer>;
   readonly metrics: () => Promise<MetricsAnswer>;
+  /** Whether clients are sent to State itself for what is large. */
+  readonly signedDownloads: boolean;
+  /** Looks after every run that has not ended, and launches what can be launched. */
+  readonly reconcile: () => Promise<void>;
+  /** The run as it is in truth: where its job is gone, as somebody has to say. Asks no oftener than makes sense. */
+  readonly reconciled: (run: Run) => Promise<Run>;
   /** Asks for a run's end; resolves when a run that had not begun has ended. */
   readonly cancel: (run: Run, by: Requester, reason: string | null) => Promise<void>;
   readonly onError: (error: unknown, requestId: string) => void;
@@ -52,6 +58,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Who asks; set before the route of every path that is not open to all. */
     requester: Requester | null;
+    /** When who asks is no longer known, in ms since the epoch: streams end then. */
+    tokenExpiresAtMs: number | null;
   }
   interface FastifyContextConfig {
     /** Open to everyone who reaches the server. */

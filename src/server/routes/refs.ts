@@ -26,10 +26,11 @@ interface RefRequest extends Pick<FastifyRequest, "requester"> {
 }
 
 /** Throws `run_not_found` or `run_ambiguous`. */
-export function findRun({ stores }: AppContext, request: RefRequest): Promise<Run> {
+export async function findRun({ stores, reconciled }: AppContext, request: RefRequest): Promise<Run> {
   const requesterId = requesterOf(request).id;
   const workspace = askedWorkspace(requesterId, request.query);
-  return stores.runs.resolve(request.params.ref, { requesterId, workspace, all: request.query.all === true });
+  const { ref } = request.params;
+  return reconciled(await stores.runs.resolve(ref, { requesterId, workspace, all: request.query.all === true }));
 }
 
 /** Key of the workspace that a query names; null where it names none. */

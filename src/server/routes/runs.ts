@@ -11,7 +11,7 @@ const BODY_LIMIT = 48 * 1024 * 1024;
 const DEFAULT_LIMIT = 50;
 
 export function addRunRoutes(app: App, context: AppContext): void {
-  const { stores, view, createRun } = context;
+  const { stores, view, createRun, reconciled } = context;
 
   app.post(
     paths.runs,
@@ -49,7 +49,10 @@ export function addRunRoutes(app: App, context: AppContext): void {
         ...(workspace !== null && { workspace }),
       });
       const last = runs.length < limit ? undefined : runs.at(-1);
-      return { runs: await Promise.all(runs.map(view)), nextBefore: last?.number ?? null };
+      return {
+        runs: await Promise.all(runs.map(async (run) => view(await reconciled(run)))),
+        nextBefore: last?.number ?? null,
+      };
     },
   );
 

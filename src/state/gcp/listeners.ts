@@ -4,6 +4,8 @@ import type { Unsubscribe } from "../port.ts";
 export interface Listeners<T> {
   /** `onValue` is called with what is there now, soon, and with every change; a latecomer hears only of changes. */
   listen(key: string, onValue: (value: T) => void): Unsubscribe;
+  /** Begins each anew: a broken one may wait for long before it tries again. */
+  restart(): void;
   close(): void;
 }
 
@@ -69,6 +71,12 @@ export function createListeners<T>(start: StartListening<T>): Listeners<T> {
         own.stop();
         if (entries.get(key) === own) entries.delete(key);
       };
+    },
+    restart() {
+      for (const [key, entry] of entries) {
+        entry.stop();
+        entry.stop = begin(key, entry.callbacks);
+      }
     },
     close() {
       for (const { stop, callbacks } of entries.values()) {

@@ -62,6 +62,11 @@ export function createRecords(client: FirestoreClient): GcpRecords {
       }, onError),
   );
 
+  const stopRestarting = client.onRecovered(() => {
+    documents.restart();
+    newest.restart();
+  });
+
   const pathOf = (collection: string, key: string): string =>
     `${collectionId(checkCollection(collection))}/${checkKey(key)}`;
   const referenceOf = (collection: string, key: string): DocumentReference => db.doc(pathOf(collection, key));
@@ -191,6 +196,7 @@ export function createRecords(client: FirestoreClient): GcpRecords {
       return documents.listen(pathOf(collection, key), (snapshot) => onValue(parse<T>(snapshot)));
     },
     async close() {
+      stopRestarting();
       documents.close();
       newest.close();
       await bells.close();

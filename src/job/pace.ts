@@ -1,0 +1,27 @@
+/** How often a job speaks to State: beside a file of the same machine that costs nothing, on Google Cloud each time. */
+export interface Pace {
+  readonly beatEveryMs: number;
+  readonly renewEveryMs: number;
+  /** A lease outlives several missed beats, and on Google Cloud minutes without State. */
+  readonly leaseTtlMs: number;
+  /** In case a change was not told. */
+  readonly cancellationEveryMs: number;
+  readonly followersEveryMs: number;
+}
+
+export const LOCAL_PACE: Pace = {
+  beatEveryMs: 2_000,
+  renewEveryMs: 2_000,
+  // A machine that swaps must not lose its workspace to another run.
+  leaseTtlMs: 30_000,
+  cancellationEveryMs: 1_500,
+  followersEveryMs: 1_000,
+};
+
+export const GCP_PACE: Pace = {
+  beatEveryMs: 10_000,
+  renewEveryMs: 30_000,
+  leaseTtlMs: 300_000,
+  cancellationEveryMs: 10_000,
+  followersEveryMs: 5_000,
+};

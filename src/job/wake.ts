@@ -1,0 +1,33 @@
+/** The last thing a job does on Google Cloud: where runs wait for their turn, it wakes a server to launch the next. */
+import { paths } from "../api/paths.ts";
+import type { Stores } from "../state/stores.ts";
+
+export interface WakeParams {
+  readonly stores: Pick<Stores, "runs">;
+  /** The server's URL; undefined where the deployment names none. */
+  readonly url: string | undefined;
+  /** A token that the server takes; undefined: none is sent. */
+  readonly token: (audience: string) => Promise<string | undefined>;
+  readonly fetch?: typeof fetch;
+}
+
+/** A server that has to start takes some seconds. */
+const TIMEOUT_MS = 20_000;
+
+/** Resolves to what went wrong, for the job's own output: the next tick or request makes up for it. */
+export async function wakeServer({ stores, url, token, fetch: send = fetch }: WakeParams): Promise<string | undefined> {
+  if (url === undefined) return undefined;
+  try {
+    if ((await stores.runs.list({ statuses: ["pending"], limit: 1 })).length === 0) return undefined;
+    const bearer = await token(url);
+    const response = await send(`${url}${paths.reconcile}`, {
+      method: "POST",
+      headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    await response.arrayBuffer();
+    return response.ok ? undefined : `${url} was not woken: it answered ${response.status}.`;
+  } catch (error) {
+    return `${url} was not woken: ${error instanceof Error ? error.message : error}.`;
+  }
+}

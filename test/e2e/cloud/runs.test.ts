@@ -1,0 +1,208 @@
+/** Runs as on Google Cloud, through the real CLI, real servers, and jobs with nothing but their container's environment. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { masked, until } from "../../harness.ts";
+import { countedLines, countUntil, printed } from "../gated.ts";
+import { type CloudSystem, LOCATION, newestRun, startSystem } from "./system.ts";
+
+const gate = (name: string) => ({ path: name, open: () => undefined });
+const isEnded = ({ status }: { readonly status: string }): boolean => status !== "pending" && status !== "running";
+
+/** The container of a run. */
+function containerOf(system: CloudSystem, run: { readonly execution: { readonly name: string } | null }) {
+  const container = system.cloud.executions.find(({ name }) => name === run.execution?.name)?.container;
+  assert.ok(container, "the run has no container");
+  return container;
+}
+
+test("build, a failing build, retry", { timeout: 600_000 }, async (context) => {
+  const system = await startSystem(context);
+  if (system === undefined) return;
+  await system.server();
+  const { start, project } = system.checkout();
+
+  await context.test("build: as dbt would, in a container that is told the run's id alone", async () => {
+    // Google says no for a moment: to make the run, and to look at it.
+    system.cloud.fail({ of: /:run$/, times: 1, as: 503 });
+    system.cloud.fail({ of: /GET .*executions/, times: 1, as: 429 });
+    const { code, stdout, stderr } = await start(["build"]).done;
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(masked(stdout), /Done\. PASS=2 WARN=0 ERROR=0/);
+    assert.ok(existsSync(join(project, "target", "run_results.json")));
+    const run = await newestRun(system);
+    assert.equal(run.status, "success");
+    const [execution] = system.cloud.executions;
+    assert.equal(run.execution?.name, execution?.name);
+    assert.match(
+      run.execution?.consoleUrl ?? "",
+      /^https:\/\/console\.cloud\.google\.com\/run\/jobs\/executions\/details/,
+    );
+    assert.match(run.execution?.logUrl ?? "", /logs\/query/);
+    assert.deepEqual(execution?.overrides, {
+      containerOverrides: [{ env: [{ name: "DBT_JOB_RUN_ID", value: run.id }] }],
+    });
+    const job = system.cloud.job(`projects/${system.projectId}/locations/${LOCATION}/jobs/dbt-remote`);
+    assert.equal(job?.template?.template?.maxRetries, 0);
+    assert.equal(job?.template?.template?.timeout, "21600s");
+    const { password } = system.database;
+    for (const place of [
+      JSON.stringify(job),
+      JSON.stringify(execution?.overrides),
+      containerOf(system, run).output(),
+    ]) {
+      assert.ok(!place.includes(password) && !place.includes(system.token));
+    }
+    // In the container, each run's project has the same absolute path.
+    assert.ok(readdirSync(join(containerOf(system, run).folder, "data", "run", "tree")).includes("dbt_project.yml"));
+    assert.equal(await system.state.envelopes.take(run.id), undefined);
+  });
+
+  await context.test("a failing build, and its retry in a new container", async () => {
+    const failed = await start(["build", "--vars", "{needs: later}"]).done;
+    assert.equal(failed.code, 1, failed.stdout + failed.stderr);
+    assert.match(failed.stdout, /relation "public\.later" does not exist/);
+    const run = await newestRun(system);
+    assert.deepEqual([run.status, run.reason, run.exitCode], ["failed", "dbt_failed", 1]);
+    system.sql("create table public.later ()");
+    const retried = await start(["retry"]).done;
+    assert.equal(retried.code, 0, retried.stdout + retried.stderr);
+    assert.match(retried.stdout, /PASS=1 /);
+    assert.equal(system.cloud.executions.length, 3);
+  });
+});
+
+test("servers come and go, jobs go on", { timeout: 600_000 }, async (context) => {
+  const system = await startSystem(context);
+  if (system === undefined) return;
+  const [first, second] = [await system.server(), await system.server()];
+  const { start } = system.checkout("gated");
+
+  await context.test(
+    "kill -9 of a server: the other goes on with the stream; a cancellation there is obeyed",
+    async () => {
+      system.balancer.to(first.port);
+      const cli = start(countUntil(gate("never")));
+      await printed(cli, /^line 3 /m);
+      const run = await newestRun(system);
+      const container = containerOf(system, run);
+      first.kill("SIGKILL");
+      system.balancer.to(second.port);
+      await printed(cli, /connected again/);
+      const seen = countedLines(whole(cli.stdout()));
+      await until("more lines", () => countedLines(whole(cli.stdout())) > seen + 5, 60_000);
+      const askedAtMs = Date.now();
+      await system.api().cancel(run.id, { reason: "enough" });
+      await until("dbt to be interrupted", () => /Interrupting dbt/.test(cli.stderr()), 30_000);
+      assert.ok(Date.now() - askedAtMs < 4_000, `it took ${Date.now() - askedAtMs} ms`);
+      const { code, stdout } = await cli.done;
+      countedLines(whole(stdout));
+      assert.notEqual(code, 0);
+      const cancelled = await system.runWhen("its end", run.id, isEnded);
+      assert.equal(cancelled.status, "cancelled");
+      // Asked, not killed.
+      assert.equal((await container.ended).cause, "itself");
+      assert.ok(system.cloud.requests.every((line) => !line.endsWith(":cancel")));
+    },
+  );
+
+  await context.test(
+    "no server alive: the job ends well; the next server shows it, and launches what waits",
+    async () => {
+      const cli = start(countUntil(gate("open_now")));
+      await printed(cli, /^line 3 /m);
+      const run = await newestRun(system);
+      const queued = start(["--detach", "run", "-s", "quick"]);
+      const queuedId = (await queued.done).stdout.trim();
+      assert.equal((await system.stores.runs.require(queuedId)).status, "pending");
+      second.kill("SIGKILL");
+      system.balancer.to(undefined);
+      system.sql("create table public.open_now ()");
+      const { exitCode } = await containerOf(system, run).ended;
+      assert.equal(exitCode, 0);
+      const ended = await system.stores.runs.require(run.id);
+      assert.deepEqual([ended.status, ended.exitCode], ["success", 0]);
+      assert.equal((await system.stores.runs.require(queuedId)).status, "pending");
+      assert.deepEqual(system.metadata.audiences.includes(system.balancer.url), true, "it tried to wake a server");
+      await system.server();
+      const { code, stdout } = await cli.done;
+      assert.equal(code, 0);
+      assert.match(stdout, /counted to/);
+      const next = await system.runWhen("its turn", queuedId, isEnded);
+      assert.equal(next.status, "success", next.message ?? "");
+    },
+  );
+});
+
+test("what ends a job from outside is told as it is, whoever asks first", { timeout: 600_000 }, async (context) => {
+  const system = await startSystem(context);
+  if (system === undefined) return;
+  const server = await system.server();
+  const { start } = system.checkout("gated");
+
+  await context.test("an image that is not there: Google's own words", async () => {
+    system.cloud.nextLaunch("image-not-found");
+    const { code, stderr } = await start(["run"]).done;
+    assert.notEqual(code, 0);
+    const run = await newestRun(system);
+    assert.deepEqual([run.status, run.reason], ["failed", "launch_failed"]);
+    assert.match(run.message ?? "", /Image '.*dbt-remote:1' not found/);
+    assert.match(stderr, /not found/);
+    assert.notEqual(run.execution, null);
+  });
+
+  await context.test("memory, while no server is alive: the first answer of the next one is the truth", async () => {
+    const cli = start(["--detach", "run"]);
+    const id = (await cli.done).stdout.trim();
+    const run = await system.runWhen("to run", id, ({ status }) => status === "running");
+    server.kill("SIGKILL");
+    containerOf(system, run).kill("memory");
+    await containerOf(system, run).ended;
+    assert.equal((await system.stores.runs.require(id)).status, "running");
+    await system.server();
+    const [listed] = (await system.api().runs({ limit: 1 })).runs;
+    assert.deepEqual([listed?.status, listed?.reason], ["failed", "out_of_memory"]);
+    assert.match(listed?.message ?? "", /Memory limit of 512 MiB exceeded/);
+  });
+
+  await context.test("files that a container does not have are refused before anything is launched", async () => {
+    const launched = system.cloud.executions.length;
+    const post = (output: string, command = ["run"]) =>
+      system.api().postRun(
+        {
+          command,
+          files: [
+            { path: "dbt_project.yml", contentBase64: base64("name: shop\nprofile: shop\n") },
+            { path: "profiles.yml", contentBase64: base64(`shop: {target: dev, outputs: {dev: ${output}}}`) },
+          ],
+          workspace: { name: "refused" },
+        },
+        randomUUID(),
+      );
+    await assert.rejects(post("{type: duckdb, path: shop.duckdb}"), /warehouse is the file shop\.duckdb/);
+    await assert.rejects(post("{type: duckdb, path: /data/shop.duckdb}", ["show", "-s", "x"]), /\/data\/shop\.duckdb/);
+    await assert.rejects(post("{type: postgres, sslrootcert: /home/ada/root.crt}"), (error) =>
+      /sslrootcert is \/home\/ada\/root\.crt/.test(String(error)),
+    );
+    assert.equal(system.cloud.executions.length, launched);
+  });
+});
+
+test("commands that only read run in the server's own container where it says so", {
+  timeout: 300_000,
+}, async (context) => {
+  const system = await startSystem(context);
+  if (system === undefined) return;
+  await system.server({ args: ["--executor-reads", "local"] });
+  const { code, stdout, stderr } = await system.checkout().start(["ls"]).done;
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, /cloud\.second/);
+  assert.equal(system.cloud.executions.length, 0);
+  assert.equal((await newestRun(system)).execution, null);
+});
+
+/** Up to the last whole line. */
+const whole = (text: string): string => text.slice(0, text.lastIndexOf("\n") + 1);
+const base64 = (text: string): string => Buffer.from(text).toString("base64");
