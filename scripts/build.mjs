@@ -20,7 +20,7 @@ import { dirname, join } from "node:path";
 import { main, root, ScriptError, say } from "./process.mjs";
 
 /** What is read from its own folder at run time, or is large and loaded by few: it stays a package. */
-const external = ["@google-cloud/*", "google-auth-library", "@fastify/swagger-ui"];
+const external = ["@google-cloud/*", "google-auth-library", "@fastify/swagger-ui", "undici"];
 /** Of the oldest Node that the CLI promises to run on. */
 const syntax = "node20";
 /** A file of an earlier build may still be asked for by a program that was started from it. */
