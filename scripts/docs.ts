@@ -45,6 +45,7 @@ const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   node_too_old: "dbt-server needs a newer Node.",
   dbt_not_found: "No Python with dbt was found.",
   adapter_not_found: "dbt has no adapter for the profile's warehouse.",
+  identity_unavailable: "Who somebody is can't be shown or checked now: no ID token, or no keys of its issuer.",
   server_draining: "The server is about to end.",
   server_not_found: "No dbt-server was found.",
   server_unreachable: "The dbt-server does not answer.",

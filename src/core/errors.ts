@@ -37,6 +37,7 @@ export const ERROR_CODES = {
   node_too_old: { status: 500, exit: 2 },
   dbt_not_found: { status: 503, exit: 2 },
   adapter_not_found: { status: 503, exit: 2 },
+  identity_unavailable: { status: 503, exit: 2 },
   server_draining: { status: 503, exit: 2 },
   // the client's view of the server
   server_not_found: { status: 500, exit: 2 },

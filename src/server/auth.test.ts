@@ -13,28 +13,30 @@ after(() => rmSync(temp, { recursive: true, force: true }));
 
 const code = (wanted: string) => (error: unknown) => error instanceof AppError && error.code === wanted;
 
-test("a request without the right token is refused", () => {
+test("a request without the right token is refused", async () => {
   for (const kind of ["local", "token"] as const) {
     const auth = createAuth(kind, "right");
-    assert.equal(auth.requester({ authorization: "Bearer right" }).label.startsWith(kind), true);
+    const { requester, expiresAtMs } = await auth.caller({ authorization: "Bearer right" });
+    assert.ok(requester.label.startsWith(kind) && expiresAtMs === null);
     for (const authorization of [undefined, "", "right", "Bearer", "Bearer wrong", "Bearer right ", "Basic right"]) {
       const request = authorization === undefined ? {} : { authorization };
-      assert.throws(() => auth.requester(request), code("unauthorized"), authorization);
+      await assert.rejects(auth.caller(request), code("unauthorized"), authorization);
     }
   }
-  assert.equal(createAuth("none", null).requester({}).id, "none");
+  assert.equal((await createAuth("none", null).caller({})).requester.id, "none");
 });
 
-test("a requester is the token's id with the client's; the label is only for people", () => {
+test("a requester is the token's id with the client's; the label is only for people", async () => {
   const auth = createAuth("none", null);
-  const ada = auth.requester({ "x-dbt-remote-client": "c1", "x-dbt-remote-user": "ada@laptop" });
+  const { requester: ada } = await auth.caller({ "x-dbt-remote-client": "c1", "x-dbt-remote-user": "ada@laptop" });
   assert.deepEqual(ada, { id: "none:c1", label: "ada@laptop" });
-  assert.notEqual(createAuth("token", "a").requester({ authorization: "Bearer a" }).id, "token");
+  const { requester: one } = await createAuth("token", "a").caller({ authorization: "Bearer a" });
+  assert.notEqual(one.id, "token");
   for (const client of ["a b", "a/b", "x".repeat(101), "ä"]) {
-    assert.throws(() => auth.requester({ "x-dbt-remote-client": client }), code("bad_request"), client);
+    await assert.rejects(auth.caller({ "x-dbt-remote-client": client }), code("bad_request"), client);
   }
   for (const user of ["a\u001b[0m", "x".repeat(201)]) {
-    assert.throws(() => auth.requester({ "x-dbt-remote-user": user }), code("bad_request"));
+    await assert.rejects(auth.caller({ "x-dbt-remote-user": user }), code("bad_request"));
   }
 });
 

@@ -4,20 +4,28 @@ import type { IncomingHttpHeaders } from "node:http";
 import { headers } from "../api/paths.ts";
 import { AppError } from "../core/errors.ts";
 import type { Requester } from "../core/run.ts";
+import type { AuthKind } from "./auth-options.ts";
 import { isLoopbackAuthority, isOwnOrigin } from "./loopback.ts";
 
+/** Who asks, and for how long that is known. */
+export interface Caller {
+  readonly requester: Requester;
+  /** When the token ends, in ms since the epoch; null where it does not. A stream ends with it. */
+  readonly expiresAtMs: number | null;
+}
+
 export interface Auth {
-  readonly kind: "local" | "none" | "token";
+  readonly kind: AuthKind;
   /** Throws where the request may come from another site's page. `port` is the one the server listens on. */
   checkOrigin(request: IncomingHttpHeaders, port: number): void;
-  /** Throws `unauthorized` for a request without the token. */
-  requester(request: IncomingHttpHeaders): Requester;
+  /** Rejects with `unauthorized` for a request without a good token, with `forbidden` where its owner may not use the server. */
+  caller(request: IncomingHttpHeaders): Promise<Caller>;
   /** What proves to a local client that this server wrote the registration that it read; undefined elsewhere. */
   proof(nonce: string): string | undefined;
 }
 
-/** `token` is the one of the registration file, of `DBT_SERVER_TOKEN`, or null where none is asked for. */
-export function createAuth(kind: Auth["kind"], token: string | null): Auth {
+/** The ways without an identity: `token` is the one of the registration file, of `DBT_SERVER_TOKEN`, or null where none is asked for. */
+export function createAuth(kind: "local" | "none" | "token", token: string | null): Auth {
   const tokenId =
     kind === "token"
       ? `token-${sha256(token ?? "")
@@ -41,9 +49,9 @@ export function createAuth(kind: Auth["kind"], token: string | null): Auth {
       }
     },
 
-    requester(request) {
+    async caller(request) {
       if (kind !== "none") {
-        const given = /^Bearer +([\x21-\x7e]{1,4096})$/i.exec(request.authorization ?? "")?.[1];
+        const given = bearerOf(request.authorization);
         if (given === undefined || expected === undefined || !timingSafeEqual(sha256(given), expected)) {
           throw new AppError(
             "unauthorized",
@@ -53,17 +61,24 @@ export function createAuth(kind: Auth["kind"], token: string | null): Auth {
                 kind === "local"
                   ? "dbt-remote finds the token of a local server by itself; others send the one in the server's registration file as Authorization: Bearer TOKEN"
                   : "Set DBT_SERVER_TOKEN to the server's token",
+              details: { auth: kind },
             },
           );
         }
       }
       const client = clientOf(request);
-      return { id: client === undefined ? tokenId : `${tokenId}:${client}`, label: labelOf(request) ?? tokenId };
+      const id = client === undefined ? tokenId : `${tokenId}:${client}`;
+      return { requester: { id, label: labelOf(request) ?? tokenId }, expiresAtMs: null };
     },
 
     proof: (nonce) =>
       kind === "local" && token !== null ? createHmac("sha256", token).update(nonce).digest("hex") : undefined,
   };
+}
+
+/** The token of an Authorization header; undefined where there is none, or one that cannot be. */
+export function bearerOf(header: string | string[] | undefined): string | undefined {
+  return typeof header === "string" ? /^Bearer +([\x21-\x7e]{1,8192})$/i.exec(header)?.[1] : undefined;
 }
 
 function clientOf(request: IncomingHttpHeaders): string | undefined {

@@ -32,6 +32,8 @@ export interface LogHub {
     readonly name: LogName;
     readonly offset: number;
     readonly response: ServerResponse;
+    /** Ended with `timeout` at this time at the latest, in ms since the epoch; null: no such limit. */
+    readonly endAtMs?: number | null;
   }): void;
   /** Resolves when the stream or its run may have changed, or after `waitMs`. */
   changed(params: { readonly runId: string; readonly name: LogName; readonly waitMs: number }): Changed;
@@ -48,6 +50,8 @@ export interface Changed {
 
 /** How often a run is told that somebody follows it; what is too often for it, it passes over. */
 const FOLLOWED_EVERY_MS = 250;
+/** A reader whose token is about to end must not come again and again at once. */
+const SHORTEST_STREAM_MS = 1000;
 
 export function createLogHub(options: LogHubOptions): LogHub {
   const tails = new Map<string, Tail>();
@@ -76,11 +80,12 @@ export function createLogHub(options: LogHubOptions): LogHub {
   };
 
   return {
-    follow({ run, name, offset, response }) {
+    follow({ run, name, offset, response, endAtMs = null }) {
+      const leftMs = endAtMs === null ? options.streamTimeoutMs : Math.max(SHORTEST_STREAM_MS, endAtMs - Date.now());
       const follower = createFollower({
         response,
         offset,
-        timeoutMs: options.streamTimeoutMs,
+        timeoutMs: Math.min(options.streamTimeoutMs, leftMs),
         onReady: () => tail.wake(follower),
         onGone: () => {
           followers.delete(follower);

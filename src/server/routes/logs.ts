@@ -47,7 +47,7 @@ export function addLogRoutes(app: App, context: AppContext): void {
         if (accept.includes("text/event-stream")) {
           reply.hijack();
           try {
-            hub.follow({ run, name, offset, response: reply.raw });
+            hub.follow({ run, name, offset, response: reply.raw, endAtMs: request.tokenExpiresAtMs });
           } catch (error) {
             // The answer is no longer the framework's: a reader that is cut off comes again.
             reply.raw.destroy();
