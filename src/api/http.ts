@@ -28,11 +28,30 @@ export interface HttpResponse {
 /** The part of `fetch` that is used, so that a proxying one can stand in. */
 export type HttpFetch = (url: string, init: HttpInit) => Promise<HttpResponse>;
 
+/** An answer by which a request was refused for who asked. */
+export interface Refusal {
+  readonly status: number;
+  /** What dbt-server said; undefined where something in front of it answered. */
+  readonly error: ErrorAnswer["error"] | undefined;
+}
+
+/** How a client shows who it is where that takes time to find out, or ends after a while. */
+export interface Credentials {
+  /** For the next request. */
+  headers(): Promise<Readonly<Record<string, string>>>;
+  /** Whether the request may succeed when it is sent again with other headers. */
+  refused(refusal: Refusal): Promise<boolean>;
+  /** What to do about a refusal that did not come from dbt-server. */
+  hint(status: number): string | undefined;
+}
+
 export interface ClientOptions {
   /** Such as `http://127.0.0.1:8001`, without a slash at its end. */
   readonly baseUrl: string;
   /** Sent as a bearer token; never in a URL. */
   readonly token?: string | undefined;
+  /** In place of `token`. */
+  readonly credentials?: Credentials | undefined;
   readonly clientId?: string | undefined;
   readonly userLabel?: string | undefined;
   readonly fetch?: HttpFetch | undefined;
@@ -50,6 +69,8 @@ export interface HttpRequest {
   readonly repeatable?: boolean;
   /** Without token and names: for a server that has not proved who it is. */
   readonly anonymous?: boolean;
+  /** Whether the answer may be elsewhere: it is then fetched from there, without token and names. */
+  readonly mayBeElsewhere?: boolean;
 }
 
 export interface Http {
@@ -60,6 +81,8 @@ export interface Http {
 }
 
 const RETRY_DELAYS_MS = [100, 300, 1000, 2000];
+/** By what is in front of the server, by the server, and for a token's age. */
+const MAX_REFUSALS = 3;
 /** Answers of proxies in front of a server that is away for a moment. */
 const REPEATABLE_STATUSES = new Set([502, 504]);
 const CODE_OF_STATUS = { 401: "unauthorized", 403: "forbidden", 404: "route_not_found", 413: "too_large" } as const;
@@ -84,7 +107,7 @@ function parsedError(text: string): ErrorAnswer["error"] | undefined {
   }
 }
 
-async function errorOf(what: string, response: HttpResponse): Promise<AppError> {
+async function errorOf(what: string, response: HttpResponse, credentials?: Credentials): Promise<AppError> {
   const { status } = response;
   const answer = parsedError(await response.text().catch(() => ""));
   const known = Object.entries(CODE_OF_STATUS).find(([each]) => each === String(status))?.[1];
@@ -92,7 +115,7 @@ async function errorOf(what: string, response: HttpResponse): Promise<AppError> 
     const location = response.headers.get("location");
     const redirect = location === null ? "" : `, a redirect to ${location}`;
     return new AppError(known ?? "server_unreachable", `${what} was answered with HTTP ${status}${redirect}.`, {
-      hint: "Check that the URL is a dbt-server's.",
+      hint: credentials?.hint(status) ?? "Check that the URL is a dbt-server's.",
     });
   }
   const { hint, details } = answer;
@@ -117,7 +140,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
 }
 
 export function createHttp(options: ClientOptions): Http {
-  const { baseUrl, token, clientId, userLabel, retryDelaysMs = RETRY_DELAYS_MS } = options;
+  const { baseUrl, token, credentials, clientId, userLabel, retryDelaysMs = RETRY_DELAYS_MS } = options;
   const fetchUrl = options.fetch ?? createNodeFetch();
   const identity: Record<string, string> = {
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -129,6 +152,7 @@ export function createHttp(options: ClientOptions): Http {
     const { json, bytes, signal } = request;
     const body = json === undefined ? bytes : JSON.stringify(json);
     const type = json === undefined ? "application/octet-stream" : "application/json";
+    const shown = request.anonymous ? {} : { ...identity, ...(await credentials?.headers()) };
     try {
       return await fetchUrl(baseUrl + path, {
         method,
@@ -136,7 +160,7 @@ export function createHttp(options: ClientOptions): Http {
         headers: {
           accept: request.accept ?? "application/json",
           ...(body === undefined ? {} : { "content-type": type }),
-          ...(request.anonymous ? {} : identity),
+          ...shown,
           ...request.headers,
         },
         ...(body === undefined ? {} : { body }),
@@ -151,14 +175,45 @@ export function createHttp(options: ClientOptions): Http {
     }
   };
 
+  /** Where a redirect leads, once; a server of the network can lead to none of this machine's own. */
+  const elsewhere = async (response: HttpResponse, { accept = "*/*", signal }: HttpRequest): Promise<HttpResponse> => {
+    const location = response.headers.get("location");
+    if (response.status !== 302 || location === null) return response;
+    const { protocol, hostname } = new URL(location, baseUrl);
+    if (protocol !== "https:" && hostname !== new URL(baseUrl).hostname) return response;
+    await response.body?.cancel();
+    const headers = { accept };
+    try {
+      return await fetchUrl(location, { method: "GET", redirect: "manual", headers, ...(signal && { signal }) });
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      const problem = `${new URL(location, baseUrl).origin}, where the server sent us, can't be reached: ${networkReason(error)}.`;
+      throw new AppError("server_unreachable", problem, { cause: error });
+    }
+  };
+
+  /** Sends it again where who asks was in doubt and can be shown better. What was refused was not done. */
+  const convincing = async (method: string, path: string, request: HttpRequest): Promise<HttpResponse> => {
+    for (let refusals = 0; ; refusals += 1) {
+      const response = await once(method, path, request);
+      const { status, headers } = response;
+      if ((status !== 401 && status !== 403) || credentials === undefined || request.anonymous) return response;
+      const text = await response.text().catch(() => "");
+      const mayTryAgain = await credentials.refused({ status, error: parsedError(text) });
+      if (mayTryAgain && refusals < MAX_REFUSALS) continue;
+      return { status, headers, body: null, text: async () => text, json: async () => JSON.parse(text) as unknown };
+    }
+  };
+
   const send = async (method: string, path: string, request: HttpRequest = {}): Promise<HttpResponse> => {
     for (let attempt = 0; ; attempt += 1) {
       const delayMs = request.repeatable === false ? undefined : retryDelaysMs[attempt];
       try {
-        const response = await once(method, path, request);
+        const first = await convincing(method, path, request);
+        const response = request.mayBeElsewhere === true ? await elsewhere(first, request) : first;
         if (response.status >= 200 && response.status < 300) return response;
         if (delayMs === undefined || !REPEATABLE_STATUSES.has(response.status)) {
-          throw await errorOf(`${method} ${baseUrl}${path}`, response);
+          throw await errorOf(`${method} ${baseUrl}${path}`, response, credentials);
         }
         await response.body?.cancel();
       } catch (error) {

@@ -1,7 +1,9 @@
 /** Which server a command talks to, and how it shows who it is. */
 import { type Client, createClient } from "../api/client.ts";
+import type { Credentials } from "../api/http.ts";
 import { AppError } from "../core/errors.ts";
 import type { CliContext, Env } from "./context.ts";
+import type { Access } from "./detect/known-servers.ts";
 import { clientId, userLabel } from "./identity.ts";
 import { isLoopbackUrl } from "./loopback.ts";
 import { fetchFor } from "./proxy.ts";
@@ -11,22 +13,34 @@ import { ensureTrusted } from "./trust.ts";
 
 const DEFAULT_PORT = 8001;
 
-/** A server that was decided on: where it is, and the token for it. */
+/** A server that was decided on: where it is, and how it is shown who asks. */
 interface Found {
   readonly url: string;
   readonly token: string | undefined;
+  /** What it wants to know of who asks, where that was seen; undefined: it is asked. Only for one that did not register. */
+  readonly access?: Access | undefined;
+  /** Whether it registered on this machine, so that the token of its file is all it wants. */
+  readonly isRegistered?: boolean;
 }
 
-/** One way of finding a server; undefined where it knows of none. In order: what was said, this machine. */
+/** One way of finding a server; undefined where it knows of none. In order: what was said, this machine, Google Cloud. */
 type Finder = (context: CliContext, settings: Settings) => Promise<Found | undefined>;
 
 async function clientFor(
   env: Env,
-  { url, token }: Found,
-  options: { readonly retryDelaysMs?: readonly number[] } = {},
+  { url, token }: LocalServer | Found,
+  options: { readonly retryDelaysMs?: readonly number[]; readonly credentials?: Credentials } = {},
 ) {
   const [id, fetch] = await Promise.all([clientId(env), fetchFor(url, env)]);
-  return createClient({ baseUrl: url, token, clientId: id, userLabel: userLabel(env), fetch, ...options });
+  const shown = options.credentials === undefined ? { token } : {};
+  return createClient({ baseUrl: url, clientId: id, userLabel: userLabel(env), fetch, ...shown, ...options });
+}
+
+/** A client that shows the server who asks in the way that it wants. */
+async function clientOf(context: CliContext, settings: Settings, found: Found): Promise<Client> {
+  if (found.isRegistered) return clientFor(context.env, found);
+  const { credentialsFor } = await import("./detect/credentials-for.ts");
+  return clientFor(context.env, found, { credentials: credentialsFor(context, settings, found) });
 }
 
 async function isAlive(env: Env, server: LocalServer): Promise<boolean> {
@@ -51,13 +65,18 @@ const said: Finder = async ({ env }, { values, origins, projectFile }) => {
     );
   }
   if (registered === undefined || (token !== undefined && !isProjects)) return { url, token };
-  if (await isAlive(env, registered)) return { url, token: registered.token };
+  if (await isAlive(env, registered)) return { url, token: registered.token, isRegistered: true };
   throw new AppError("server_unreachable", `The dbt-server at ${url} does not answer.`, {
     hint: `Start it: dbt-server --port ${port}`,
   });
 };
 
 const onThisMachine: Finder = async ({ env }) => {
+  const server = await localServer(env);
+  return server && { ...server, isRegistered: true };
+};
+
+async function localServer(env: Env): Promise<LocalServer | undefined> {
   const servers = await registeredServers(env);
   const usual = servers.find(({ port }) => port === DEFAULT_PORT);
   if (usual !== undefined && (await isAlive(env, usual))) return usual;
@@ -70,26 +89,24 @@ const onThisMachine: Finder = async ({ env }) => {
     });
   }
   return running[0];
+}
+
+/** Rejects where there is none: nothing else is left to look at. */
+const onGoogleCloud: Finder = async (context, settings) => {
+  const { detectOnGoogleCloud } = await import("./detect/google-cloud.ts");
+  return { ...(await detectOnGoogleCloud(context, settings)), token: settings.values.token };
 };
 
-/** Detection on Google Cloud is one more finder at the end. */
-const FINDERS: readonly Finder[] = [said, onThisMachine];
+const FINDERS: readonly Finder[] = [said, onThisMachine, onGoogleCloud];
 
 /** Finds the server, checks that it may be trusted, and gives a client for it. */
 export async function findServer(context: CliContext, settings: Settings): Promise<Client> {
   await ensureTrusted(context, settings);
   for (const finder of FINDERS) {
     const found = await finder(context, settings);
-    if (found !== undefined) return clientFor(context.env, found);
+    if (found !== undefined) return clientOf(context, settings, found);
   }
-  // The server needs what Windows lacks; its clients don't.
-  const start =
-    context.platform === "win32"
-      ? "Name one on another machine (dbt-server runs on macOS and Linux)"
-      : "Start one in another terminal (dbt-server --python .venv/bin/python), or name one";
-  throw new AppError("server_not_found", "No dbt-server was found on this machine, and none was named.", {
-    hint: `${start}: --server-url URL.`,
-  });
+  throw new AppError("server_not_found", "No dbt-server was found.", { hint: "Name one: --server-url URL" });
 }
 
 /**
@@ -98,6 +115,8 @@ export async function findServer(context: CliContext, settings: Settings): Promi
  */
 export async function findServerAgain(context: CliContext, settings: Settings, former: Client): Promise<Client> {
   const { env } = context;
+  // Such a server stays where it is, and its client gets new tokens by itself.
+  if (!isLoopbackUrl(former.baseUrl)) return former;
   const servers = await registeredServers(env);
   const atOldPlace = isLoopbackUrl(former.baseUrl)
     ? servers.find(({ port }) => String(port) === new URL(former.baseUrl).port)
@@ -106,6 +125,6 @@ export async function findServerAgain(context: CliContext, settings: Settings, f
     if (atOldPlace === undefined || settings.values.token !== undefined) return former;
     return (await isAlive(env, atOldPlace)) ? clientFor(env, { url: former.baseUrl, token: atOldPlace.token }) : former;
   }
-  const found = await onThisMachine(context, settings);
+  const found = await localServer(env);
   return found === undefined ? former : clientFor(env, found);
 }

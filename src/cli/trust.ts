@@ -1,9 +1,9 @@
 /** A project's file says where credentials go only after its user has agreed once. */
 import { realpathSync } from "node:fs";
 import path from "node:path";
-import { createInterface } from "node:readline/promises";
 import { CLI_OPTIONS, type CliOptionName, type CliOptionSpec } from "../config/cli-options.ts";
 import { AppError } from "../core/errors.ts";
+import { ask, canAsk } from "./ask.ts";
 import type { CliContext, Env } from "./context.ts";
 import { configFolder } from "./folders.ts";
 import { isLoopbackUrl } from "./loopback.ts";
@@ -34,7 +34,8 @@ export function claimsOf(settings: Settings): Claim[] {
   });
 }
 
-const trustPath = (env: Env) => path.join(configFolder(env), "trusted.json");
+/** Where what a user agreed to is kept: by project folder, or by what the key says. */
+export const trustPath = (env: Env) => path.join(configFolder(env), "trusted.json");
 
 function isTrusted(known: Readonly<Record<string, unknown>>, project: string, { key, value }: Claim): boolean {
   const values = known[project];
@@ -61,12 +62,12 @@ async function remember(env: Env, settings: Settings, claims: readonly Claim[]):
 
 /** Resolves when everything is trusted: already, by the flag, or by an answer on the terminal. Else `server_untrusted`. */
 export async function ensureTrusted(context: CliContext, settings: Settings): Promise<void> {
-  const { env, stdin, stderr } = context;
+  const { env } = context;
   const claims = await untrusted(env, settings);
   if (claims.length === 0) return;
   const said = claims.map(({ key, value }) => `${key}: ${value}`).join(", ");
   if (!settings.values.trustProjectConfig) {
-    if (stdin.isTTY !== true || stderr.isTTY !== true) {
+    if (!canAsk(context)) {
       throw new AppError(
         "server_untrusted",
         `${settings.projectFile.path} says ${said}, which you have not agreed to.`,
@@ -75,10 +76,8 @@ export async function ensureTrusted(context: CliContext, settings: Settings): Pr
         },
       );
     }
-    const prompt = createInterface({ input: stdin, output: stderr });
-    const question = `${settings.projectFile.path} says ${said}.\nMay this project and your credentials go there? [y/N] `;
-    const answer = await prompt.question(question).finally(() => prompt.close());
-    if (!/^y(es)?$/i.test(answer.trim())) {
+    const question = `${settings.projectFile.path} says ${said}.\nMay this project and your credentials go there?`;
+    if (!(await ask(context, question))) {
       throw new AppError("server_untrusted", "Not trusted: nothing was sent.", {
         hint: "Name a server yourself with --server-url or DBT_SERVER_URL.",
       });

@@ -1,28 +1,12 @@
 /** Every option of dbt-remote in one table: parser, `--help`, completion and docs are made from it. */
-
+import { type CliOptionSpec, type CliScope, DBT, FOLLOWING } from "./cli-scopes.ts";
+import { SERVER_CHOICE_OPTIONS } from "./cli-server-options.ts";
+import { VERB_OPTIONS } from "./cli-verb-options.ts";
 import type { OptionKind } from "./option-kinds.ts";
-import { durationMs, flag, integer, list, oneOf, parseDurationMs, text, url } from "./option-kinds.ts";
-import { type OptionSpec, option } from "./options.ts";
+import { durationMs, flag, list, text } from "./option-kinds.ts";
+import { option } from "./options.ts";
 
-/** dbt-remote's own verbs. Every other command is dbt's. */
-export const CLI_VERBS = ["runs", "logs", "attach", "cancel", "artifacts", "config", "completion"] as const;
-export type CliVerb = (typeof CLI_VERBS)[number];
-
-/** What an option belongs to: `dbt` is every dbt command. */
-export type CliScope = "dbt" | CliVerb;
-
-const EVERYWHERE = ["dbt", ...CLI_VERBS] as const;
-const TALKING = ["dbt", "runs", "logs", "attach", "cancel", "artifacts"] as const;
-const FOLLOWING = ["dbt", "attach"] as const;
-const DBT = ["dbt"] as const;
-
-/** What the CLI adds to a row of the option machinery. */
-export interface CliOptionExtras {
-  readonly scopes: readonly CliScope[];
-  /** A value from a project's file counts only after the user has trusted it: it says where credentials go. */
-  readonly needsTrust?: true;
-}
-export type CliOptionSpec = OptionSpec<unknown> & CliOptionExtras;
+export { CLI_VERBS, type CliOptionSpec, type CliScope, type CliVerb } from "./cli-scopes.ts";
 
 /** A length of time, or a word that switches the limit off: then 0. */
 function durationOrOff(): OptionKind<number> {
@@ -35,65 +19,11 @@ function durationOrOff(): OptionKind<number> {
   };
 }
 
-/** A moment as ISO 8601, or a length of time before now; kept as it was written. */
-function moment(): OptionKind<string> {
-  return {
-    ...text("TIME", "2h"),
-    wanted: "a time such as 2026-01-31T08:00:00Z, or how long ago, such as 2h",
-    parse: (texts) => {
-      const value = texts.at(-1) ?? "";
-      if (parseDurationMs(value) === undefined && Number.isNaN(Date.parse(value))) throw new Error("no time");
-      return value;
-    },
-  };
-}
-
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const names = () => list("NAME", NAME, "names of environment variables");
 
 export const CLI_OPTIONS = {
-  serverUrl: option(url(), {
-    flag: "--server-url",
-    env: "DBT_SERVER_URL",
-    key: "server_url",
-    defaultText: "the local server, then detection on Google Cloud",
-    help: "The dbt-server to talk to.",
-    scopes: TALKING,
-    needsTrust: true,
-  }),
-  token: option(text("TOKEN"), {
-    flag: "--token",
-    env: "DBT_SERVER_TOKEN",
-    isSecret: true,
-    defaultText: "an ID token where the server wants one",
-    help: "Token to present to the server. Prefer the environment variable: arguments can be read by others.",
-    scopes: TALKING,
-  }),
-  projectId: option(text("ID"), {
-    flag: "--project-id",
-    env: "PROJECT_ID",
-    key: "project_id",
-    defaultText: "gcloud's project",
-    help: "Google Cloud project to look for a server in.",
-    scopes: TALKING,
-    needsTrust: true,
-  }),
-  location: option(text("REGION"), {
-    flag: "--location",
-    env: "LOCATION",
-    key: "location",
-    defaultText: "every region",
-    help: "Google Cloud region to look for a server in.",
-    scopes: TALKING,
-    needsTrust: true,
-  }),
-  trustProjectConfig: option(flag(), {
-    flag: "--trust-project-config",
-    env: "DBT_REMOTE_TRUST_PROJECT_CONFIG",
-    default: false,
-    help: "Trust the server that the project's dbt_remote.yml names, without asking.",
-    scopes: TALKING,
-  }),
+  ...SERVER_CHOICE_OPTIONS,
   workspace: option(text("NAME"), {
     flag: "--workspace",
     env: "DBT_REMOTE_WORKSPACE",
@@ -234,74 +164,7 @@ export const CLI_OPTIONS = {
     help: "Print JSON.",
     scopes: ["dbt", "runs", "cancel", "artifacts", "config"],
   }),
-  follow: option(flag(), {
-    flag: "--follow",
-    aliases: ["-f"],
-    default: false,
-    help: "Go on until the run has ended.",
-    scopes: ["logs"],
-  }),
-  all: option(flag(), {
-    flag: "--all",
-    default: false,
-    help: "Runs of every workspace, also of others.",
-    scopes: ["runs", "logs", "attach", "cancel", "artifacts"],
-  }),
-  status: option(oneOf(["pending", "running", "success", "failed", "cancelled"], "STATUS"), {
-    flag: "--status",
-    help: "Only runs with this status.",
-    scopes: ["runs"],
-  }),
-  command: option(text("COMMAND", "build"), {
-    flag: "--command",
-    help: "Only runs of this dbt command, such as build or 'docs generate'.",
-    scopes: ["runs"],
-  }),
-  since: option(moment(), {
-    flag: "--since",
-    help: "Only runs made after this time, or in this last length of time, such as 2h.",
-    scopes: ["runs"],
-  }),
-  until: option(moment(), { flag: "--until", help: "Only runs made before this time.", scopes: ["runs"] }),
-  limit: option(integer({ min: 1, max: 1000 }), {
-    flag: "--limit",
-    default: 20,
-    help: "How many runs to list.",
-    scopes: ["runs"],
-  }),
-  output: option(text("DIR"), {
-    flag: "--output",
-    aliases: ["-o"],
-    defaultText: "list them only",
-    help: "Folder to write the run's artifacts to.",
-    scopes: ["artifacts"],
-  }),
-  project: option(flag(), {
-    flag: "--project",
-    default: false,
-    help: "Change the project's dbt_remote.yml, not the user's own configuration.",
-    scopes: ["config"],
-  }),
-  quiet: option(flag(), {
-    flag: "--quiet",
-    aliases: ["-q"],
-    default: false,
-    help: "Nothing on stderr but errors.",
-    scopes: ["logs", "attach", "cancel", "artifacts"],
-  }),
-  projectDir: option(text("DIR"), {
-    flag: "--project-dir",
-    defaultText: "DBT_PROJECT_DIR, else the nearest parent folder with a dbt_project.yml",
-    help: "The dbt project.",
-    scopes: ["runs", "logs", "attach", "cancel", "artifacts", "config"],
-  }),
-  help: option(flag(), {
-    flag: "--help",
-    aliases: ["-h"],
-    default: false,
-    help: "Explain and exit.",
-    scopes: EVERYWHERE,
-  }),
+  ...VERB_OPTIONS,
 } as const;
 
 export type CliOptionName = keyof typeof CLI_OPTIONS;

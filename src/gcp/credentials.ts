@@ -14,12 +14,12 @@ export interface ExchangeParams {
   readonly nowMs: number;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
-const TOKEN_URL = "https://oauth2.googleapis.com/token";
+export const TOKEN_URL = "https://oauth2.googleapis.com/token";
 const STS_URL = "https://sts.googleapis.com/v1/token";
-const TIMEOUT_MS = 15_000;
+export const TIMEOUT_MS = 15_000;
 
 /** Exchanges the content of a credentials file for a token. Throws `RetryLater` for what may pass. */
 export async function fetchToken(file: unknown, params: ExchangeParams): Promise<FreshToken> {
@@ -35,7 +35,7 @@ export async function fetchToken(file: unknown, params: ExchangeParams): Promise
     case "service_account":
       return exchange(params, text(fields, "token_uri", TOKEN_URL), {
         grant_type: "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        assertion: signedAssertion(fields, params.nowMs),
+        assertion: signedAssertion(fields, { scope: SCOPE }, params.nowMs),
       });
     case "impersonated_service_account": {
       const source = await fetchToken(fields["source_credentials"], params);
@@ -102,7 +102,8 @@ async function exchange(params: ExchangeParams, url: string, form: Record<string
   };
 }
 
-async function answerOf(send: () => Promise<Response>): Promise<string> {
+/** The body of a good answer. Throws `RetryLater` for what may pass. */
+export async function answerOf(send: () => Promise<Response>): Promise<string> {
   let response: Response;
   let body: string;
   try {
@@ -117,12 +118,13 @@ async function answerOf(send: () => Promise<Response>): Promise<string> {
   throw response.status >= 500 || response.status === 429 ? new RetryLater(error) : error;
 }
 
-function signedAssertion(fields: Fields, nowMs: number): string {
+/** What a service account's key signs, to be exchanged for a token that `wish` describes. */
+export function signedAssertion(fields: Fields, wish: Fields, nowMs: number): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   const issuedAt = Math.floor(nowMs / 1000);
   const header = { alg: "RS256", typ: "JWT", kid: fields["private_key_id"] };
   const claims = {
-    ...{ iss: text(fields, "client_email"), scope: SCOPE, aud: text(fields, "token_uri", TOKEN_URL) },
+    ...{ ...wish, iss: text(fields, "client_email"), aud: text(fields, "token_uri", TOKEN_URL) },
     ...{ iat: issuedAt, exp: issuedAt + 3600 },
   };
   const signed = `${part(header)}.${part(claims)}`;
@@ -134,18 +136,21 @@ function signedAssertion(fields: Fields, nowMs: number): string {
   }
 }
 
-function fieldsOf(value: unknown): Fields {
+/** Throws where it is no object. */
+export function fieldsOf(value: unknown): Fields {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Fields;
   throw unusable("something in them is no JSON object");
 }
 
-function text(fields: Fields, name: string, fallback?: string): string {
+/** One field. Throws where it is missing and has no fallback. */
+export function text(fields: Fields, name: string, fallback?: string): string {
   const value = fields[name] ?? fallback;
   if (typeof value === "string" && value !== "") return value;
   throw unusable(`${name} is missing`);
 }
 
-function unusable(why: string): AppError {
+/** Credentials that are not what they should be. */
+export function unusable(why: string): AppError {
   return new AppError("state_unavailable", `Google's credentials can't be used: ${why}.`, {
     hint: "On your own machine: gcloud auth application-default login.",
   });

@@ -1,0 +1,63 @@
+/** How a server that did not register on this machine is shown who asks. Loads what that takes only when it is asked for. */
+import type { Credentials } from "../../api/http.ts";
+import { AppError } from "../../core/errors.ts";
+import type { IdTokens } from "../../gcp/id-tokens.ts";
+import type { CliContext } from "../context.ts";
+import { isLoopbackUrl } from "../loopback.ts";
+import type { Settings } from "../settings.ts";
+import { checkServer } from "./check-server.ts";
+import { createIdCredentials } from "./id-credentials.ts";
+import { type Access, knownAccess, rememberAccess } from "./known-servers.ts";
+
+const CHECK_MS = 5_000;
+
+interface FoundServer {
+  readonly url: string;
+  /** What the user said to present to the server. */
+  readonly token: string | undefined;
+  /** Where it was seen already. */
+  readonly access?: Access | undefined;
+}
+
+export function credentialsFor(
+  context: CliContext,
+  settings: Settings,
+  { url, token, access }: FoundServer,
+): Credentials {
+  const { env } = context;
+  return createIdCredentials({
+    ...{ url, token },
+    identity: async () => {
+      if (new URL(url).protocol !== "https:" && !isLoopbackUrl(url)) return undefined;
+      return (await import("./google.ts")).idTokensOf(env);
+    },
+    async check() {
+      const { fetchThrough } = await import("./google.ts");
+      return checkServer({ url, headers: {}, fetch: fetchThrough(env), signal: AbortSignal.timeout(CHECK_MS) });
+    },
+    known: async () => access ?? (await knownAccess(env, url)),
+    remember: (learnt) => rememberAccess(env, url, learnt).catch(() => undefined),
+    ensureOurs: (tokens) => ensureOurs(context, settings, url, tokens),
+  });
+}
+
+/** Resolves where the URL is a service of the user's own project, or the user agrees. */
+async function ensureOurs(context: CliContext, settings: Settings, url: string, tokens: IdTokens): Promise<void> {
+  const { env } = context;
+  const { mayKnowUser, rememberMayKnowUser } = await import("./known-servers.ts");
+  if (await mayKnowUser(env, url)) return;
+  const { ownProject, servicesOf } = await import("./google.ts");
+  const { hasUrl } = await import("./candidates.ts");
+  const { location, trustServer } = settings.values;
+  const projectId = settings.values.projectId ?? (await ownProject(env));
+  if (projectId !== undefined) {
+    const services = await servicesOf(env, { projectId, location }).catch(() => undefined);
+    if (services !== undefined && hasUrl(services, url)) return;
+  }
+  const { ask, canAsk } = await import("../ask.ts");
+  const question = `${url} wants to know who you are, and is no service of ${projectId ?? "a Google Cloud project of yours"}. gcloud's token of ${tokens.owner} is good for other services too.\nShow it there?`;
+  if (trustServer || (canAsk(context) && (await ask(context, question)))) return rememberMayKnowUser(env, url);
+  throw new AppError("server_untrusted", `${url} wants to know who you are, and was not seen to be your own.`, {
+    hint: "Add --trust-server if it is; or let --project-id name its project, or DBT_SERVER_TOKEN hold a token for it",
+  });
+}

@@ -1,0 +1,154 @@
+/**
+ * Finds the dbt-server among the Cloud Run services of the user's own project. Nothing is told to a service who asks, unless
+ * it wants to know and either has the label of a dbt-server or the user agrees.
+ */
+import { SERVER_LABEL } from "../../core/google-labels.ts";
+import type { IdTokens } from "../../gcp/id-tokens.ts";
+import { ask, canAsk } from "../ask.ts";
+import type { CliContext } from "../context.ts";
+import { isLoopbackUrl } from "../loopback.ts";
+import type { Settings } from "../settings.ts";
+import { type Candidate, candidatesOf } from "./candidates.ts";
+import { checkServer } from "./check-server.ts";
+import { fetchThrough, hasGcloud, idTokensOf, ownProject, servicesOf } from "./google.ts";
+import { type Access, type CloudPlace, OPEN, rememberChoice, rememberedChoice } from "./known-servers.ts";
+import { listedBefore, noneFound, notConfigured, severalFound, tooSlow } from "./messages.ts";
+import { type Probed, probe } from "./probe.ts";
+
+export interface DetectOptions {
+  /** For everything but the time that the user takes to answer. Default: 2.8 s. */
+  readonly deadlineMs?: number;
+}
+
+export interface DetectedServer {
+  readonly url: string;
+  readonly access: Access;
+}
+
+const DEADLINE_MS = 2_800;
+/** Of which the services themselves get at least this. */
+const PROBES_MS = 900;
+const UNLABELLED_MS = 500;
+/** A server that was found before is looked at again only for as long as nobody notices. */
+const AGAIN_MS = 700;
+/** More services than this are not asked about one by one. */
+const MOST_QUESTIONS = 3;
+
+/** Rejects with `server_not_found` and what to type where there is none, or more than one. */
+export async function detectOnGoogleCloud(
+  context: CliContext,
+  settings: Settings,
+  { deadlineMs = DEADLINE_MS }: DetectOptions = {},
+): Promise<DetectedServer> {
+  const { env } = context;
+  const startedAt = performance.now();
+  const left = (): number => Math.max(0, deadlineMs - (performance.now() - startedAt));
+  const fetch = fetchThrough(env);
+  const said = settings.values.projectId;
+  const projectId = said ?? (await within(ownProject(env), deadlineMs - PROBES_MS, () => undefined));
+  if (projectId === undefined) throw notConfigured(context.platform, await hasGcloud(env), undefined);
+  const place: CloudPlace = { projectId, location: settings.values.location };
+
+  const remembered = await rememberedChoice(env, place);
+  if (remembered?.isTaken) {
+    const { url } = remembered;
+    const answer = await checkServer({ url, headers: {}, fetch, signal: AbortSignal.timeout(AGAIN_MS) });
+    const access = { ...OPEN, front: answer === "refused", isOurs: true };
+    // A server that starts may take longer than this: only one that is not there is looked for anew.
+    if (answer !== "another") return { url, access };
+  }
+
+  const identity = idTokensOf(env);
+  // A person's takes gcloud a second, which is now well spent: it is shown to nobody yet.
+  identity.then((tokens) => (tokens?.audience === "gcloud" ? tokens.get("") : undefined)).catch(() => undefined);
+  const services = await within(servicesOf(env, place), left() - PROBES_MS, () => {
+    throw tooSlow(projectId);
+  }).catch((error: unknown) => {
+    throw listedBefore(error, place);
+  });
+  if (services === undefined) throw notConfigured(context.platform, await hasGcloud(env), projectId);
+  const candidates = candidatesOf(services, (url) => new URL(url).protocol === "https:" || isLoopbackUrl(url));
+  const [labelled, others] = [true, false].map((wanted) =>
+    candidates.filter(({ isLabelled }) => isLabelled === wanted),
+  );
+  const tokenFor = async ({ url }: Candidate) => (await identity)?.get(url);
+
+  let probed = await probe({
+    ...{ candidates: labelled ?? [], fetch, tokenFor },
+    timeoutMs: others?.length === 0 ? left() : left() - UNLABELLED_MS,
+  });
+  if (!probed.some(isServer)) {
+    const more = await probe({ candidates: others ?? [], fetch, timeoutMs: left() });
+    probed = [...probed, ...more];
+    if (!more.some(isServer)) probed = [...probed, ...(await askAndProbe(context, settings, more, identity, tokenFor))];
+  }
+
+  const servers = probed.filter(isServer);
+  const [server] = servers;
+  if (server === undefined) throw noneFound(place, probed);
+  if (servers.length > 1) throw severalFound(servers.map(({ candidate }) => candidate));
+  const { url, name, region } = server.candidate;
+  await offerToRemember(context, settings, place, { url, name, region, wasAsked: remembered?.url === url });
+  return { url, access: { ...OPEN, front: server.wasShown, isOurs: true } };
+}
+
+const isServer = ({ answer }: Probed): boolean => answer === "dbt-server";
+
+/** Services without the label that want to know who asks: the user may say that they are to be told. */
+async function askAndProbe(
+  context: CliContext,
+  settings: Settings,
+  probed: readonly Probed[],
+  identity: Promise<IdTokens | undefined>,
+  tokenFor: (candidate: Candidate) => Promise<string | undefined>,
+): Promise<Probed[]> {
+  const refused = probed.filter(({ answer }) => answer === "refused").map(({ candidate }) => candidate);
+  const byName = refused.filter(({ name }) => name.includes("dbt"));
+  const doubtful = byName.length > 0 ? byName : refused;
+  if (doubtful.length === 0 || doubtful.length > MOST_QUESTIONS || (await identity) === undefined) return [];
+  const agreed: Candidate[] = [];
+  for (const candidate of doubtful) {
+    const { name, region, url } = candidate;
+    const question = `The service ${name} (${region}, ${url}) has no label ${SERVER_LABEL.name}=${SERVER_LABEL.value} and wants to know who you are. Show it?`;
+    if (settings.values.trustServer || (canAsk(context) && (await ask(context, question)))) agreed.push(candidate);
+  }
+  return probe({ candidates: agreed, fetch: fetchThrough(context.env), tokenFor, timeoutMs: PROBES_MS });
+}
+
+interface Offer {
+  readonly url: string;
+  readonly name: string;
+  readonly region: string;
+  readonly wasAsked: boolean;
+}
+
+async function offerToRemember(
+  context: CliContext,
+  settings: Settings,
+  place: CloudPlace,
+  { url, name, region, wasAsked }: Offer,
+): Promise<void> {
+  const { trustServer } = settings.values;
+  if (!trustServer && (wasAsked || !canAsk(context))) return;
+  const question = `Found the dbt-server ${name} (${region}, ${url}). Use it for ${place.projectId} from now on, without looking?`;
+  await rememberChoice(context.env, place, { url, isTaken: trustServer || (await ask(context, question)) });
+}
+
+/** What comes in time, else what `late` gives. */
+async function within<T>(work: Promise<T>, ms: number, late: () => T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<T>((resolve, reject) => {
+    timer = setTimeout(() => {
+      try {
+        resolve(late());
+      } catch (error) {
+        reject(error);
+      }
+    }, ms);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
