@@ -10,6 +10,8 @@ export interface DbtInvocation {
   readonly env: Readonly<Record<string, string>>;
   /** A manifest.json to work from instead of parsing the project (manifest-only mode). */
   readonly manifestPath?: string;
+  /** Whether dbt's debug events are wanted as well. An engine may leave them out. */
+  readonly debugEvents?: boolean;
 }
 
 export interface DbtExit {

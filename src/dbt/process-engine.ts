@@ -67,7 +67,9 @@ async function start(python: string, invocation: DbtInvocation): Promise<DbtProc
 async function spawnDriver(python: string, invocation: DbtInvocation): Promise<ChildProcess> {
   try {
     const manifest = invocation.manifestPath === undefined ? [] : ["--manifest", invocation.manifestPath];
-    const child = spawn(python, [DRIVER, "--events-fd", String(EVENTS_FD), ...manifest, "--", ...invocation.args], {
+    const debug = invocation.debugEvents === true ? ["--debug-events", "1"] : [];
+    const own = [DRIVER, "--events-fd", String(EVENTS_FD), ...debug, ...manifest];
+    const child = spawn(python, [...own, "--", ...invocation.args], {
       cwd: invocation.cwd,
       env: { ...invocation.env },
       detached: true,

@@ -37,7 +37,7 @@ export function createAccessTokens(params: AccessTokenParams): AccessTokens {
   let fetching: Promise<string> | undefined;
 
   async function renewed(): Promise<string> {
-    const file = await credentialsFile(params);
+    const file = await readCredentials(params);
     const fresh =
       file === undefined
         ? await fromMetadataServer(params, send)
@@ -63,7 +63,7 @@ export function createAccessTokens(params: AccessTokenParams): AccessTokens {
 }
 
 /** The content of the credentials file; undefined where there is none. */
-async function credentialsFile({ env, home }: AccessTokenParams): Promise<unknown> {
+export async function readCredentials({ env, home }: Pick<AccessTokenParams, "env" | "home">): Promise<unknown> {
   const named = env["GOOGLE_APPLICATION_CREDENTIALS"];
   const isNamed = named !== undefined && named !== "";
   const folder = env["CLOUDSDK_CONFIG"] ?? join(env["APPDATA"] ?? join(home, ".config"), "gcloud");

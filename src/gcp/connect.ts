@@ -1,5 +1,6 @@
 /** The clients that State on Google Cloud is made of, connected as the environment of the process says. */
 import { createAccessTokens } from "./auth.ts";
+import { findSigner } from "./find-signer.ts";
 import { connectFirestore, type FirestoreClient } from "./firestore.ts";
 import { createRest } from "./rest.ts";
 import type { RetryPolicy } from "./retry.ts";
@@ -34,7 +35,10 @@ export async function connectGcp(params: GcpParams): Promise<GcpClients> {
   const send = fetch === undefined ? {} : { fetch };
   const tokens = emulator === undefined ? { tokens: createAccessTokens({ env, home, now, ...send }) } : {};
   const rest = createRest({ ...tokens, ...send, ...common });
-  const storage = createStorage({ rest, bucket, ...common, ...(emulator !== undefined && { baseUrl: emulator }) });
+  const storage = createStorage({
+    ...{ rest, bucket, now, ...common, ...(emulator !== undefined && { baseUrl: emulator }) },
+    findSigner: () => findSigner({ env, home, now, rest, ...send }),
+  });
   const emulatorHost = present(env["FIRESTORE_EMULATOR_HOST"]);
   return { storage, firestore: await connectFirestore({ projectId, database, emulatorHost, ...common }) };
 }

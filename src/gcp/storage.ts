@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { AppError } from "../core/errors.ts";
 import type { Rest, RestAnswer, RestRequest } from "./rest.ts";
 import { RetryLater } from "./retry.ts";
+import { signedUrl, type UrlSigner } from "./signed-url.ts";
 import { createUploader, type UploadOptions } from "./storage-upload.ts";
 import type { GoogleUse, OnUse } from "./usage.ts";
 
@@ -61,6 +62,14 @@ export interface Storage {
   touch(name: string, nowMs: number): Promise<StoredObject | undefined>;
   /** False where it is absent, or is not as the options say. */
   remove(name: string, options?: RemoveOptions): Promise<boolean>;
+  /** Where anybody may read it for a while; undefined where nobody can sign for that. */
+  downloadUrl(name: string, options: DownloadOptions): Promise<string | undefined>;
+}
+
+export interface DownloadOptions {
+  readonly lifetimeMs: number;
+  /** What it is called by whoever downloads it. */
+  readonly fileName: string;
 }
 
 export interface StorageParams {
@@ -69,6 +78,10 @@ export interface StorageParams {
   /** Without a slash at the end. Default: Google's. */
   readonly baseUrl?: string;
   readonly onUse?: OnUse;
+  /** Looked for when a download is to be signed, and once. */
+  readonly findSigner?: () => Promise<UrlSigner | undefined>;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
 }
 
 const PAGE = 1000;
@@ -77,7 +90,8 @@ const FIELDS = "name,size,generation,metageneration,updated,metadata";
 const TOUCHED = "touchedAtMs";
 
 export function createStorage(params: StorageParams): Storage {
-  const { rest, bucket, baseUrl = "https://storage.googleapis.com", onUse } = params;
+  const { rest, bucket, baseUrl = "https://storage.googleapis.com", onUse, findSigner, now = Date.now } = params;
+  let signer: ReturnType<NonNullable<StorageParams["findSigner"]>> | undefined;
   const objects = `${baseUrl}/storage/v1/b/${encodeURIComponent(bucket)}/o`;
   const urlOf = (name: string, query: Record<string, string> = {}): string => {
     const search = new URLSearchParams(query).toString();
@@ -238,6 +252,13 @@ export function createStorage(params: StorageParams): Storage {
         return answer.isRepeat;
       }
       return answer.status !== 412;
+    },
+    async downloadUrl(name, { lifetimeMs, fileName }) {
+      signer ??= findSigner?.();
+      const found = await signer;
+      if (found === undefined) return undefined;
+      const query = { "response-content-disposition": `attachment; filename="${fileName}"` };
+      return signedUrl({ signer: found, baseUrl, bucket, name, lifetimeMs, atMs: now(), query });
     },
   };
 }

@@ -10,6 +10,7 @@ import { stopDbt } from "../dbt/stop.ts";
 import type { SnapshotEntry } from "../snapshot/entry.ts";
 import { readYamlMapping } from "../snapshot/project-files.ts";
 import type { JobLog } from "./job-log.ts";
+import type { PackageCache } from "./package-cache.ts";
 import type { StopSwitch } from "./stopping.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -28,11 +29,13 @@ export interface PackagesParams {
   readonly engine: Pick<DbtEngine, "start">;
   readonly log: JobLog;
   readonly stop: StopSwitch;
+  /** Where folders are new for each run: what was installed before. */
+  readonly cache?: PackageCache | undefined;
 }
 
 /** Runs `dbt deps` where it is needed. Where that fails, dbt's own complaint about missing packages follows. */
 export async function bringPackages(params: PackagesParams): Promise<void> {
-  const { workspace, entries, packagesDir, parsed, log } = params;
+  const { workspace, entries, packagesDir, parsed, log, cache } = params;
   if (WITHOUT_PACKAGES.has(parsed.verb) || parsed.options.some(({ option }) => option.names.includes("--help"))) return;
   const listed = countListed(workspace.project);
   if (listed === 0) return;
@@ -41,9 +44,15 @@ export async function bringPackages(params: PackagesParams): Promise<void> {
   const installed = countInstalled(packagesDir);
   const isCurrent = sent.size > 0 || readInstalled(workspace) === listsHash(workspace, entries);
   if (installed >= listed && isCurrent) return;
+  if ((await cache?.restore()) === true && countInstalled(packagesDir) >= listed) {
+    noteInstalled(workspace, entries);
+    return;
+  }
   const why = installed < listed ? `${installed} of ${listed} packages are installed` : "the list of packages changed";
   log.say(`dbt deps: ${why}`);
-  if (await runDeps(params)) noteInstalled(workspace, entries);
+  if (!(await runDeps(params))) return;
+  noteInstalled(workspace, entries);
+  await cache?.keep();
 }
 
 /** To be told after every `dbt deps`: what the packages in the workspace were installed for. */

@@ -14,6 +14,7 @@ import type { ContentStore } from "../state/port.ts";
 import type { RunPatch } from "../state/runs.ts";
 import { adaptArgs } from "./adapt.ts";
 import { storeArtifacts, watchedPaths } from "./artifacts.ts";
+import { parseCloudSettings } from "./cloud-settings.ts";
 import type { JobContext } from "./execute-run.ts";
 import { explain } from "./explain.ts";
 import { placeInputs } from "./inputs.ts";
@@ -60,12 +61,16 @@ export async function performRun(
   await placeInputs({ run, folders: workspace, contents: state.contents, artifacts: stores.artifacts });
   const args = adaptArgs(preparation.args, workspace);
   const places = outputPlaces({ project: workspace.project, args, env });
+  const parseState = { tree: workspace.tree, entries, targetDir: places.targetDir };
+  await preparation.cache?.parseState.place(parseState);
   makeParseState({ project: workspace.project, args, env }, places.targetDir);
   const performance = { ...context, ...logs, run, preparation, workspace, entries, args, places, warehouse };
   sayWarehouse(performance);
   if (stop.request !== undefined) return notStarted(stop.request, logs);
   const parsed = parseDbtArgv(args);
-  await bringPackages({ ...performance, packagesDir: places.packagesDir, parsed, env });
+  const { packagesDir } = places;
+  const packages = preparation.cache?.packages(packagesDir);
+  await bringPackages({ ...performance, packagesDir, parsed, env, cache: packages });
   if (stop.request !== undefined) return notStarted(stop.request, logs);
   return driveDbt(performance);
 }
@@ -139,7 +144,9 @@ async function driveDbt(performance: Performance): Promise<Outcome> {
   stop.onPressed(({ message }) => log.say(`${message} Interrupting dbt.`));
   let ending: DbtRunEnding;
   try {
-    const invocation = { args, cwd: workspace.project, env, ...(manifestPath === undefined ? {} : { manifestPath }) };
+    const debugEvents = parseCloudSettings(performance.env).logsDebug;
+    const more = { ...(manifestPath !== undefined && { manifestPath }), ...(debugEvents && { debugEvents }) };
+    const invocation = { args, cwd: workspace.project, env, ...more };
     ending = await runDbt({ engine, invocation, log, events, stop });
   } catch (error) {
     await log.flush();
@@ -163,8 +170,19 @@ async function driveDbt(performance: Performance): Promise<Outcome> {
     at: new Date(performance.now()).toISOString(),
   };
   await note(performance, { dbtVersion: ending.dbtVersion ?? null, dbtFinished }, kept.warnings);
+  if (ending.stop === undefined && ending.exit.code !== null) await keepParseState(performance);
   await doRest(performance, outcome);
   return outcome;
+}
+
+/** For the next run, which does without where that fails. */
+async function keepParseState({ preparation, workspace, entries, places }: Performance): Promise<void> {
+  const { targetDir } = places;
+  try {
+    await preparation.cache?.parseState.keep({ tree: workspace.tree, entries, targetDir });
+  } catch (error) {
+    console.error(`dbt's parse state was not kept: ${explain(error)}`);
+  }
 }
 
 /** dbt has done its work: what is not noted any more must not turn it into a failure of the job. */

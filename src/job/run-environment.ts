@@ -18,6 +18,8 @@ export interface RunEnvironment {
   readonly secrets: readonly string[];
   /** Database files that the connections name, as written there or rendered. */
   readonly warehouseFiles: readonly string[];
+  /** Text of the profiles.yml in use; empty where there is none. */
+  readonly profiles: string;
 }
 
 export interface RunEnvironmentParams {
@@ -49,11 +51,13 @@ export async function runEnvironment(params: RunEnvironmentParams): Promise<RunE
   });
   const dotenv = Object.entries(envelope.dotenv).filter(([name]) => !Object.hasOwn(env, name) && mayBeSent(name));
   if (dotenv.length > 0 && loadsDotenv(await params.dbtVersion())) Object.assign(env, Object.fromEntries(dotenv));
-  const profiles = parseProfiles(envelope.profiles ?? readText(join(workspace.profiles, "profiles.yml")));
+  const text = envelope.profiles ?? readText(join(workspace.profiles, "profiles.yml"));
+  const profiles = parseProfiles(text);
   return {
     env,
     secrets: secretsOf({ envelope, env, profiles }),
     warehouseFiles: connectionsOf(profiles).flatMap((connection) => warehouseFiles(connection, env)),
+    profiles: text ?? "",
   };
 }
 

@@ -1,5 +1,6 @@
-/** What the server says about itself: its start on stdout, everything else on stderr. */
+/** What the server says about itself: its start on stdout, everything else on stderr. On Google Cloud as JSON on stdout. */
 import { AppError } from "../core/errors.ts";
+import { jsonWriter } from "./cloud-journal.ts";
 import type { ServerSettings } from "./options.ts";
 
 export interface Journal {
@@ -9,16 +10,34 @@ export interface Journal {
   failure(error: unknown, requestId?: string): void;
 }
 
+/** Where what is said goes. */
+export interface JournalWriter {
+  greet(text: string): void;
+  say(text: string): void;
+  failure(text: string, requestId: string | undefined): void;
+}
+
+export interface JournalParams {
+  readonly format: ServerSettings["logFormat"];
+  /** Of the environment: `PROJECT_ID`, `GOOGLE_CLOUD_PROJECT`. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Values that are never said. */
+  readonly secrets: readonly string[];
+}
+
 const WHO: Readonly<Record<ServerSettings["auth"], string>> = {
   local: "your user on this machine",
   none: "EVERYONE on this machine, without a token (--auth none)",
   token: "whoever has the token",
+  oidc: "whom the issuer of ID tokens knows and DBT_SERVER_ALLOWED_EMAILS lets in (--auth oidc)",
+  "cloud-run-iam": "whom Cloud Run lets in (--auth cloud-run-iam)",
 };
 
 const REPEAT_MS = 60_000;
 const REMEMBERED = 100;
 
-export function createJournal(): Journal {
+export function createJournal({ format, env, secrets }: JournalParams): Journal {
+  const writer = format === "json" ? jsonWriter({ env, secrets }) : TEXT_WRITER;
   const said = new Map<string, number>();
 
   const isRepeated = (text: string): boolean => {
@@ -37,19 +56,24 @@ export function createJournal(): Journal {
         "Trust: a project's code can read what this account can; whoever may use the server may read and cancel every run.",
         `Data: ${settings.dataDir}`,
       ];
-      process.stdout.write(`${lines.join("\n")}\n`);
+      writer.greet(lines.join("\n"));
     },
-    say(line) {
-      process.stderr.write(`${line}\n`);
-    },
+    say: (line) => writer.say(line),
     failure(error, requestId) {
       const expected = error instanceof AppError;
       const text = expected ? lines(error) : error instanceof Error ? (error.stack ?? error.message) : String(error);
-      if (isRepeated(text)) return;
-      process.stderr.write(`dbt-server: ${requestId === undefined ? "" : `request ${requestId}: `}${text}\n`);
+      if (!isRepeated(text)) writer.failure(text, requestId);
     },
   };
 }
+
+const TEXT_WRITER: JournalWriter = {
+  greet: (text) => void process.stdout.write(`${text}\n`),
+  say: (text) => void process.stderr.write(`${text}\n`),
+  failure(text, requestId) {
+    process.stderr.write(`dbt-server: ${requestId === undefined ? "" : `request ${requestId}: `}${text}\n`);
+  },
+};
 
 function lines({ message, hint }: AppError): string {
   return hint === undefined ? message : `${message}\n${hint}`;

@@ -57,6 +57,8 @@ export interface ArtifactStore {
   open(runId: string, path: string): Promise<{ readonly artifact: Artifact; readonly content: Readable }>;
   /** A pack as it was put. Throws `artifact_not_found`. */
   openPack(runId: string, name: string): Promise<{ readonly bytes: number; readonly content: Readable }>;
+  /** Where a pack can be downloaded from State itself; undefined where State has no such addresses. */
+  packUrl(runId: string, name: string, fileName: string): Promise<string | undefined>;
   get(runId: string): Promise<ArtifactsRecord | undefined>;
   watch(runId: string, onChange: () => void): () => void;
 }
@@ -139,6 +141,7 @@ export function createArtifactStore({ records, blobs }: Pick<State, "records" | 
       return { artifact, content };
     },
     openPack,
+    packUrl: (runId, name, fileName) => blobs.downloadUrl(packBlob(runId, name), fileName),
     get,
     watch: (runId, onChange) => records.watch(ARTIFACTS, runId, onChange),
   };

@@ -5,9 +5,12 @@ import { ARTIFACTS, type ArtifactsRecord, runBlobs } from "./artifacts.ts";
 import { CANCELLATIONS } from "./cancellations.ts";
 import { EXECUTIONS } from "./executions.ts";
 import { FOLLOWERS } from "./followers.ts";
+import { sweepCaches } from "./gc-caches.ts";
 import { HEARTBEATS } from "./heartbeats.ts";
 import { LEASES, type Lease } from "./leases.ts";
+import { pages } from "./pages.ts";
 import type { BlobInfo, State } from "./port.ts";
+import { READ_POSITIONS } from "./read-positions.ts";
 import { planRetention, type Retention } from "./retention.ts";
 import { createRunStore, IDEMPOTENCY, type IdempotencyRecord } from "./runs.ts";
 import { loadEntries, SNAPSHOTS, type SnapshotRecord, snapshotBlob } from "./snapshots.ts";
@@ -15,7 +18,6 @@ import { loadEntries, SNAPSHOTS, type SnapshotRecord, snapshotBlob } from "./sna
 /** Records of `{snapshotId}`, beside what else a schedule has. */
 export const SCHEDULES = "schedules";
 const DAY_MS = 24 * 60 * 60 * 1000;
-const PAGE = 500;
 
 export interface GcParams {
   readonly now: () => number;
@@ -68,6 +70,7 @@ export async function gc(state: State, { now, keep, dryRun }: GcParams): Promise
   }
   const gone = new Set(plan.removedRuns.map(({ id }) => id));
   removedBlobs.push(...(await sweepBlobs(state, { cutoffMs, dryRun, gone, removedSnapshots })));
+  removedBlobs.push(...(await sweepCaches(state, { cutoffMs, dryRun, unusedSinceMs: nowMs - keep.runsMs })));
   const contents = await sweepContents(state, { cutoffMs, dryRun, gone, removedSnapshots }, now);
   return {
     dryRun,
@@ -99,7 +102,7 @@ async function removeRun(state: State, run: Run, now: () => number, dryRun: bool
   for (const { name } of blobs) await state.blobs.remove(name);
   await state.logs.remove(run.id);
   await state.envelopes.discard(run.id);
-  for (const collection of [CANCELLATIONS, HEARTBEATS, FOLLOWERS, EXECUTIONS, ARTIFACTS]) {
+  for (const collection of [CANCELLATIONS, HEARTBEATS, FOLLOWERS, EXECUTIONS, ARTIFACTS, READ_POSITIONS]) {
     await state.records.remove(collection, run.id);
   }
   await createRunStore(state.records, now).remove(run.id);
@@ -155,18 +158,6 @@ async function sweepContents(state: State, sweep: Sweep, now: () => number): Pro
   const hashes = old.map(({ name }) => name);
   const removed = new Set(await state.contents.removeMany(hashes, cutoffMs));
   return sum(old.filter(({ name }) => removed.has(name)));
-}
-
-type ListPage = (options: { after?: string; limit: number }) => Promise<BlobInfo[]>;
-
-async function* pages(list: ListPage): AsyncGenerator<BlobInfo> {
-  let after: string | undefined;
-  for (;;) {
-    const page = await list({ limit: PAGE, ...(after !== undefined && { after }) });
-    yield* page;
-    if (page.length < PAGE) return;
-    after = page.at(-1)?.name;
-  }
 }
 
 async function sweepIdempotency({ records }: State, nowMs: number, dryRun: boolean): Promise<number> {

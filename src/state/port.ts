@@ -84,6 +84,8 @@ export interface BlobStore {
   remove(name: string, ifUnusedSinceMs?: number): Promise<boolean>;
   /** In byte order of the names. */
   list(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<BlobInfo[]>;
+  /** Where whoever has the address may download it for some minutes; undefined where the store has no such addresses. */
+  downloadUrl(name: string, fileName: string): Promise<string | undefined>;
 }
 
 /** `out` and `err` are dbt's, `job` is what the job itself has to say. */

@@ -1,6 +1,6 @@
 """Runs one dbt command in this process, exactly as the `dbt` program does, and reports its structured events.
 
-    python dbt_driver.py [--events-fd N] [--manifest FILE] -- ARGUMENTS OF DBT...
+    python dbt_driver.py [--events-fd N] [--debug-events 1] [--manifest FILE] -- ARGUMENTS OF DBT...
 
 dbt renders its own text: its stdout, stderr, messages and exit codes are left as they are. The events go to a file
 descriptor of their own, one JSON object a line, in the form of dbt's `--log-format json`, unscrubbed.
@@ -39,6 +39,8 @@ class Invocation:
     events_fd: int | None = None
     # A manifest.json to work from instead of parsing the project.
     manifest_path: str | None = None
+    # Whether all of dbt's debug events are wanted.
+    debug_events: bool = False
     cwd: str | None = None
     env: Mapping[str, str] | None = None
     # Descriptors that become stdin, stdout and stderr.
@@ -48,8 +50,9 @@ class Invocation:
 class EventWriter:
     """Takes events from dbt's threads and writes them to a descriptor from a thread of its own."""
 
-    def __init__(self, fd: int, to_json: Callable[[Any], str]) -> None:
+    def __init__(self, fd: int, to_json: Callable[[Any], str], every: bool = False) -> None:
         self._fd = fd
+        self._every = every
         self._to_json = to_json
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._gone = False
@@ -61,7 +64,8 @@ class EventWriter:
         try:
             if self._gone or self._queue.qsize() > QUEUE_LIMIT:
                 return
-            if message.info.level in LEVELS or message.info.code in DEBUG_CODES:
+            info = message.info
+            if self._every or info.level in LEVELS or info.code in DEBUG_CODES:
                 self._queue.put(message)
         except Exception:
             pass
@@ -93,7 +97,7 @@ def write_fully(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def open_events(fd: int | None) -> EventWriter | None:
+def open_events(fd: int | None, every: bool = False) -> EventWriter | None:
     """The writer of events, or None where there is no reader or this dbt has no events to give."""
     if fd is None:
         return None
@@ -105,7 +109,7 @@ def open_events(fd: int | None) -> EventWriter | None:
         os.set_blocking(fd, True)
     except (ImportError, OSError):
         return None
-    return EventWriter(fd, msg_to_json)
+    return EventWriter(fd, msg_to_json, every)
 
 
 def enter(invocation: Invocation) -> None:
@@ -130,7 +134,7 @@ def invoke(invocation: Invocation) -> int:
     enter(invocation)
     from dbt.cli.main import cli
 
-    events = open_events(invocation.events_fd)
+    events = open_events(invocation.events_fd, invocation.debug_events)
     # Where dbt's own runner hands its callbacks and its manifest over.
     handed: dict[str, Any] = {}
     if events is not None:
@@ -188,13 +192,18 @@ def exit_code(stop: SystemExit) -> int:
 def parse_argv(argv: Sequence[str]) -> Invocation:
     given: dict[str, str] = {}
     rest = list(argv)
-    while rest[:1] in (["--events-fd"], ["--manifest"]) and len(rest) > 1:
+    while rest[:1] in (["--events-fd"], ["--debug-events"], ["--manifest"]) and len(rest) > 1:
         given[rest[0]] = rest[1]
         rest = rest[2:]
     if rest[:1] != ["--"]:
-        raise SystemExit("usage: dbt_driver.py [--events-fd N] [--manifest FILE] -- ARGS...")
+        raise SystemExit("usage: dbt_driver.py [--events-fd N] [--debug-events 1] [--manifest FILE] -- ARGS...")
     events_fd = int(given["--events-fd"]) if "--events-fd" in given else None
-    return Invocation(args=rest[1:], events_fd=events_fd, manifest_path=given.get("--manifest"))
+    return Invocation(
+        args=rest[1:],
+        events_fd=events_fd,
+        manifest_path=given.get("--manifest"),
+        debug_events="--debug-events" in given,
+    )
 
 
 def end_with_parent(parent: int) -> None:

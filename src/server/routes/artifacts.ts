@@ -1,5 +1,6 @@
 /** What a run has written: one file, or all together. */
 
+import type { FastifyReply } from "fastify";
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
 import { ArtifactList } from "../../api/schemas.ts";
@@ -10,6 +11,10 @@ import { readAll } from "../../state/read-all.ts";
 import type { App, AppContext } from "./context.ts";
 import { findRun, RefParams, RefQuery } from "./refs.ts";
 
+/** Larger packs come from State itself, where that is configured. */
+const REDIRECT_BYTES = 8 * 1024 * 1024;
+/** Cloud Run refuses answers of 32 MiB and more that say their length. */
+const CHUNKED_BYTES = 24 * 1024 * 1024;
 const FileParams = Type.Object({ ...RefParams.properties, "*": Type.String({ maxLength: 4096 }) });
 
 export function addArtifactRoutes(app: App, context: AppContext): void {
@@ -47,10 +52,18 @@ export function addArtifactRoutes(app: App, context: AppContext): void {
       const record = await artifacts.get(run.id);
       const [first, ...more] = record?.packs ?? [];
       if (first === undefined) throw none(run);
-      reply.type("application/gzip").header("content-disposition", `attachment; filename="run-${run.number}.tar.gz"`);
+      const fileName = `run-${run.number}.tar.gz`;
+      reply.type("application/gzip").header("content-disposition", `attachment; filename="${fileName}"`);
       if (more.length > 0) return reply.send(await together(run));
+      if (context.signedDownloads && first.bytes > REDIRECT_BYTES) {
+        const url = await artifacts.packUrl(run.id, first.name, fileName).catch((error: unknown) => {
+          context.onError(error, request.id);
+          return undefined;
+        });
+        if (url !== undefined) return reply.header("cache-control", "no-store").redirect(url, 302);
+      }
       const { bytes, content } = await artifacts.openPack(run.id, first.name);
-      return reply.header("content-length", bytes).send(content);
+      return announce(reply, bytes).send(content);
     },
   );
 
@@ -69,7 +82,7 @@ export function addArtifactRoutes(app: App, context: AppContext): void {
       const { artifact, content } = await artifacts.open(run.id, request.params["*"]);
       // They hold whatever a project writes: no browser is to make a page of it.
       reply.header("x-content-type-options", "nosniff").header("content-disposition", "attachment");
-      return reply.type(typeOf(artifact.path)).header("content-length", artifact.size).send(content);
+      return announce(reply.type(typeOf(artifact.path)), artifact.size).send(content);
     },
   );
 
@@ -85,6 +98,12 @@ export function addArtifactRoutes(app: App, context: AppContext): void {
     }
     return packStream(inputs()).stream;
   }
+}
+
+/** Says how much comes, unless it is so much that Cloud Run takes it in pieces only: then it goes in chunks. */
+function announce<R extends Pick<FastifyReply, "header">>(reply: R, bytes: number): R {
+  if (bytes <= CHUNKED_BYTES) reply.header("content-length", bytes);
+  return reply;
 }
 
 function none(run: Run): AppError {

@@ -6,6 +6,8 @@ import type { BlobInfo, BlobStore } from "../port.ts";
 const PREFIX = "blobs/";
 /** One object takes about one change a second. */
 const TOUCH_AGAIN_MS = 1_000;
+/** Time to begin a download; one that has begun goes on. */
+const DOWNLOAD_MS = 10 * 60_000;
 
 export function createBlobs(storage: Storage, now: () => number): BlobStore {
   const objectOf = (name: string): string => PREFIX + checkBlobName(name);
@@ -45,5 +47,6 @@ export function createBlobs(storage: Storage, now: () => number): BlobStore {
       const behind = found.filter(({ name }) => after === undefined || name !== PREFIX + after).map(infoOf);
       return limit === undefined ? behind : behind.slice(0, limit);
     },
+    downloadUrl: (name, fileName) => storage.downloadUrl(objectOf(name), { lifetimeMs: DOWNLOAD_MS, fileName }),
   };
 }

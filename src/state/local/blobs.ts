@@ -36,6 +36,7 @@ export function createBlobs(folder: string, stager: Stager, now: () => number): 
         );
         return found;
       }),
+    downloadUrl: async () => undefined,
   };
 }
 

@@ -1,0 +1,34 @@
+/** The options of dbt-server that use other services of Google Cloud than State and Jobs do. */
+import { flag, list, oneOf, text } from "../config/option-kinds.ts";
+import { option } from "../config/options.ts";
+
+/** `NAME=SECRET` or `NAME=projects/P/secrets/SECRET[/versions/V]`. */
+const SECRET_ENV = /^[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_/.-]+$/;
+
+export const CLOUD_OPTIONS = {
+  profilesSecret: option(text("SECRET", "projects/my-project/secrets/dbt-profiles"), {
+    flag: "--profiles-secret",
+    env: "DBT_SERVER_PROFILES_SECRET",
+    defaultText: "none",
+    help: "A secret of Secret Manager that holds the profiles.yml of every run, in place of --profiles-dir.",
+  }),
+  secretEnv: option(list("NAME=SECRET", SECRET_ENV, "a list of NAME=SECRET"), {
+    flag: "--secret-env",
+    env: "DBT_SERVER_SECRET_ENV",
+    default: [],
+    defaultText: "none",
+    help: "Environment variables of dbt whose values each job reads from Secret Manager.",
+  }),
+  signedDownloads: option(flag(), {
+    flag: "--signed-downloads",
+    env: "DBT_SERVER_SIGNED_DOWNLOADS",
+    default: false,
+    help: "gcp: send clients to a signed address of Cloud Storage for what is larger than 8 MB, instead of passing it on.",
+  }),
+  logFormat: option(oneOf(["text", "json"], "FORMAT"), {
+    flag: "--log-format",
+    env: "DBT_SERVER_LOG_FORMAT",
+    defaultText: "json on Cloud Run, else text",
+    help: "How the server tells what happens. json: a line each on stdout, as Google Cloud's log takes them.",
+  }),
+} as const;
