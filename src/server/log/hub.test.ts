@@ -265,6 +265,23 @@ test("streams end with timeout after their time, and when the server goes", asyn
   assert.equal((await following).events.at(-1)?.event, "timeout");
 });
 
+test("a stream ends when its reader's token does", async () => {
+  const auth = createAuth("token", "t");
+  const caller: typeof auth.caller = async (request) => ({
+    ...(await auth.caller(request)),
+    expiresAtMs: Date.now() + 1_200,
+  });
+  const server = await serve({ auth: { ...auth, caller } });
+  const { runId, writer } = await aRun(server);
+  await append(writer, "one\n");
+  const startedAt = performance.now();
+  const timed = await follow(server.port, runId);
+  assert.equal(timed.events.at(-1)?.event, "timeout");
+  assert.equal(timed.bytes.toString(), "one\n");
+  assert.ok(performance.now() - startedAt >= 1_000, "not before");
+  await server.stop();
+});
+
 test("JSON waits for more, plain text is the bytes, and a pending answer ends with the run", async () => {
   const server = await startService({ patience });
   try {
