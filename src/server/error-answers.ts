@@ -8,8 +8,11 @@ interface Answer {
   readonly body: ErrorAnswer;
 }
 
-/** `onError` is told of what was not expected. */
-export function errorHandler(onError: (error: unknown, requestId: string) => void) {
+/** `onError` is told of what was not expected; `shape` says it in another API's form. */
+export function errorHandler(
+  onError: (error: unknown, requestId: string) => void,
+  shape: (answer: ErrorAnswer) => object = (answer) => answer,
+) {
   return (error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void => {
     const expected = expectedError(error);
     if (expected === undefined || expected.status >= 500) onError(error, request.id);
@@ -17,7 +20,7 @@ export function errorHandler(onError: (error: unknown, requestId: string) => voi
     if (status === 401) reply.header("www-authenticate", "Bearer");
     // The rest of a body that was refused is not read: no other request can follow on the connection.
     if (status === 413) reply.header("connection", "close");
-    reply.code(status).type("application/json; charset=utf-8").send(body);
+    reply.code(status).type("application/json; charset=utf-8").send(shape(body));
   };
 }
 
