@@ -21,6 +21,11 @@ import { main, root, ScriptError, say } from "./process.mjs";
 
 /** What is read from its own folder at run time, or is large and loaded by few: it stays a package. */
 const external = ["@google-cloud/*", "google-auth-library", "@fastify/swagger-ui", "undici"];
+/**
+ * Of a CommonJS package that is loaded later, the bundler gives the default export alone: what is asked of it by name is
+ * undefined. This one brings ES modules along, for browsers.
+ */
+const alias = { yaml: join(root, "node_modules", "yaml", "browser", "index.js") };
 /** Of the oldest Node that the CLI promises to run on. */
 const syntax = "node20";
 /** A file of an earlier build may still be asked for by a program that was started from it. */
@@ -142,6 +147,7 @@ function bundle(folder) {
         platform: "node",
         target: syntax,
         external,
+        alias,
         banner: { js: banner },
         sourcemap: "linked",
         legalComments: "linked",

@@ -16,9 +16,14 @@ export function createNodeFetch(): HttpFetch {
     agents.set(target.protocol, agent);
     return new Promise((resolve, reject) => {
       const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
-      const options = { method, agent, headers: { ...headers, ...length }, ...(signal && { signal }) };
+      const options = { method, agent, headers: { ...headers, ...length } };
       const sent = (https?.request ?? requestHttp)(target, options, (message) => resolve(responseOf(message)));
       sent.on("error", reject);
+      // Not as an option: Node would bind the connection to it as well, which is kept for other requests.
+      const giveUp = (): void => void sent.destroy();
+      if (signal?.aborted) giveUp();
+      signal?.addEventListener("abort", giveUp, { once: true });
+      sent.once("close", () => signal?.removeEventListener("abort", giveUp));
       sent.setTimeout(SILENCE_MS, () => sent.destroy(new Error(`no answer in ${SILENCE_MS / 1000} s`)));
       sent.end(body);
     });
