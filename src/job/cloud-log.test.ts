@@ -111,11 +111,15 @@ test("a secret is told nowhere: neither in a message that quotes it, nor in a na
 
 test("Cloud Run turns it on, and a variable turns it on or off anywhere", () => {
   const settings = parseCloudSettings;
-  assert.deepEqual(settings({}), { projectId: undefined, logsJson: false, logsDebug: false, isFresh: false });
+  const none = { profilesSecret: undefined, secretEnv: {} };
+  assert.deepEqual(settings({}), { projectId: undefined, logsJson: false, logsDebug: false, isFresh: false, ...none });
   const onCloudRun = { CLOUD_RUN_JOB: "dbt-job", GOOGLE_CLOUD_PROJECT: "p", DBT_JOB_LOG_DEBUG: "1" };
-  assert.deepEqual(settings(onCloudRun), { projectId: "p", logsJson: true, logsDebug: true, isFresh: true });
+  assert.deepEqual(settings(onCloudRun), { projectId: "p", logsJson: true, logsDebug: true, isFresh: true, ...none });
+  const secrets = { DBT_SERVER_PROFILES_SECRET: "s", DBT_SERVER_SECRET_ENV: "A=a, B=projects/p/secrets/b," };
+  assert.deepEqual(settings(secrets).secretEnv, { A: "a", B: "projects/p/secrets/b" });
+  assert.equal(settings(secrets).profilesSecret, "s");
   const other = { ...onCloudRun, DBT_JOB_LOG_FORMAT: "text", DBT_JOB_FRESH: "0" };
-  assert.deepEqual(settings(other), { projectId: "p", logsJson: false, logsDebug: false, isFresh: false });
+  assert.deepEqual(settings(other), { projectId: "p", logsJson: false, logsDebug: false, isFresh: false, ...none });
 });
 
 test("a real run tells itself on the job's output, without its secret", { timeout: 240_000 }, async () => {

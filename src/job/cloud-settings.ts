@@ -9,6 +9,10 @@ export interface CloudSettings {
   readonly logsDebug: boolean;
   /** Whether folders are new for each run, so that packages and parse state are kept in State. */
   readonly isFresh: boolean;
+  /** The secret that holds the server's own profiles.yml. */
+  readonly profilesSecret: string | undefined;
+  /** Secrets by the name of the variable that dbt sees them as. */
+  readonly secretEnv: Readonly<Record<string, string>>;
 }
 
 /** Cloud Run says `CLOUD_RUN_JOB` to every execution; `DBT_JOB_…` says otherwise, on any machine. */
@@ -21,7 +25,15 @@ export function parseCloudSettings(env: Readonly<Record<string, string | undefin
     logsJson,
     logsDebug: logsJson && isOn(env["DBT_JOB_LOG_DEBUG"]),
     isFresh: present(env["DBT_JOB_FRESH"]) === undefined ? isCloudRun : isOn(env["DBT_JOB_FRESH"]),
+    profilesSecret: present(env["DBT_SERVER_PROFILES_SECRET"]),
+    secretEnv: pairs(env["DBT_SERVER_SECRET_ENV"] ?? ""),
   };
+}
+
+/** `NAME=SECRET,…`, as the server has checked it. */
+function pairs(text: string): Record<string, string> {
+  const found = text.split(",").map((each) => /^\s*([^=\s]+)=(\S+)\s*$/.exec(each));
+  return Object.fromEntries(found.flatMap((match) => (match === null ? [] : [[match[1], match[2]]])));
 }
 
 const present = (value: string | undefined): string | undefined => (value === "" ? undefined : value);

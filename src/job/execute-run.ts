@@ -36,6 +36,8 @@ export interface JobContext {
   readonly stop: StopSwitch;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** The text of a secret of Secret Manager. */
+  readonly readSecret?: (name: string) => Promise<string>;
   /** What comes behind dbt's own work, such as a report; a failure of it is a warning on the run. */
   readonly afterDbt?: (finished: AfterDbt) => Promise<void>;
 }
@@ -76,9 +78,7 @@ export async function executeRun(context: JobContext): Promise<JobResult> {
   });
   // The container has run for as long as this program.
   const unlimit =
-    taskTimeoutMs === undefined
-      ? () => undefined
-      : stopBeforeTaskTimeout(stop, taskTimeoutMs, process.uptime() * 1000);
+    taskTimeoutMs === undefined ? () => undefined : stopBeforeTaskTimeout(stop, taskTimeoutMs, process.uptime() * 1000);
   try {
     return { kind: "done", outcome: await workAndFinish(context, run) };
   } finally {

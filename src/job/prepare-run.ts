@@ -9,6 +9,7 @@ import type { JobContext } from "./execute-run.ts";
 import type { Outcome } from "./outcome.ts";
 import { createRunCache, type RunCache } from "./run-cache.ts";
 import { type RunEnvironment, readEnvelope, runEnvironment } from "./run-environment.ts";
+import { withSecrets } from "./secrets.ts";
 import { emptyProfiles, openWorkspace, type Workspace, writeProfiles } from "./workspace.ts";
 
 export interface RunPreparation {
@@ -32,9 +33,13 @@ export async function prepareRun(context: JobContext, run: Run): Promise<RunPrep
   entries.catch(() => undefined);
   const stored = await state.envelopes.take(run.id);
   if (stored === undefined) return undefined;
-  const envelope = readEnvelope(stored);
+  const cloud = parseCloudSettings(env);
+  const envelope = await withSecrets(readEnvelope(stored), { ...cloud, run, readSecret: context.readSecret });
   const { dataDir, root = 1, fixedBase, profilesDir, jobEnv } = settings;
-  const workspace = openWorkspace({ dataDir, run, root, fixedBase, serverProfiles: profilesDir });
+  // Profiles of a secret are put where a client's would be: into a file of this run's alone.
+  const profileFrom = cloud.profilesSecret === undefined ? run.profileFrom : "client";
+  const place = { workspace: run.workspace, projectDir: run.projectDir, profileFrom };
+  const workspace = openWorkspace({ dataDir, run: place, root, fixedBase, serverProfiles: profilesDir });
   const tidy = (): void => emptyProfiles(workspace);
   try {
     writeProfiles(workspace, envelope);
@@ -43,9 +48,7 @@ export async function prepareRun(context: JobContext, run: Run): Promise<RunPrep
       ...{ jobEnv: env, allow: jobEnv, dbtVersion: () => engine.version() },
     });
     const args = envelope.args ?? run.args;
-    const cache = parseCloudSettings(env).isFresh
-      ? openCache(context, run, workspace, environment, envelope)
-      : undefined;
+    const cache = cloud.isFresh ? openCache(context, run, workspace, environment, envelope) : undefined;
     return { workspace, environment, entries, args, cache, tidy };
   } catch (error) {
     tidy();

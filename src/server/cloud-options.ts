@@ -1,6 +1,6 @@
 /** The options of dbt-server that use other services of Google Cloud than State and Jobs do. */
 import { flag, list, oneOf, text } from "../config/option-kinds.ts";
-import { option } from "../config/options.ts";
+import { type OptionValues, option } from "../config/options.ts";
 
 /** `NAME=SECRET` or `NAME=projects/P/secrets/SECRET[/versions/V]`. */
 const SECRET_ENV = /^[A-Za-z_][A-Za-z0-9_]*=[A-Za-z0-9_/.-]+$/;
@@ -32,3 +32,14 @@ export const CLOUD_OPTIONS = {
     help: "How the server tells what happens. json: a line each on stdout, as Google Cloud's log takes them.",
   }),
 } as const;
+
+/** What jobs are told of them; where they read it, they read the secrets themselves. */
+export function secretsOfJobs({
+  profilesSecret,
+  secretEnv,
+}: Pick<OptionValues<typeof CLOUD_OPTIONS>, "profilesSecret" | "secretEnv">): Record<string, string> {
+  return {
+    ...(profilesSecret !== undefined && { DBT_SERVER_PROFILES_SECRET: profilesSecret }),
+    ...(secretEnv.length > 0 && { DBT_SERVER_SECRET_ENV: secretEnv.join(",") }),
+  };
+}

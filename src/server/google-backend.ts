@@ -9,6 +9,7 @@ import { type GcpStateParams, openGcpState } from "../state/gcp/open.ts";
 import { createStores } from "../state/stores.ts";
 import { takeTurn } from "../state/turns.ts";
 import type { Backend, BackendParams } from "./backend.ts";
+import { secretsOfJobs } from "./cloud-options.ts";
 import type { GoogleSettings, JobsSettings } from "./google-options.ts";
 import { createLocalJobs } from "./local-jobs.ts";
 import type { OwnService } from "./own-service.ts";
@@ -117,6 +118,7 @@ async function manageJobs(
         LOCATION: location,
         DBT_SERVER_JOB_ENV: settings.jobEnv.join(","),
         ...(settings.profilesDir !== undefined && { DBT_SERVER_PROFILES_DIR: settings.profilesDir }),
+        ...secretsOfJobs(settings),
         ...(manage.serviceUrl !== undefined && { DBT_JOB_WAKE_URL: manage.serviceUrl }),
       },
     });

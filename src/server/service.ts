@@ -36,7 +36,7 @@ export interface ServiceParams {
   readonly executor: Executor;
   readonly auth: Auth;
   readonly settings: Pick<ServerSettings, "state" | "maxRuns" | "runTimeoutMs" | "streamTimeoutMs" | "profilesDir"> &
-    Partial<Pick<ServerSettings, "signedDownloads">>;
+    Partial<Pick<ServerSettings, "signedDownloads" | "profilesSecret">>;
   readonly version: string;
   /** The port that the server listens on, known once it does. */
   readonly port: () => number;
@@ -141,6 +141,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
       return (params.requiredEngine ?? params.engine)();
     },
     profilesDir: settings.profilesDir,
+    profilesSecret: settings.profilesSecret,
     serverEnv: params.serverEnv,
     runTimeoutMs: settings.runTimeoutMs,
     newId: randomUUID,
@@ -240,7 +241,7 @@ function describeWith(params: ServiceParams): (withVersionText: boolean) => Prom
     };
     return {
       ...{ version, state: settings.state, executor: executor.kind, auth: auth.kind, dbt: dbt ?? null },
-      profiles: settings.profilesDir === undefined ? "client" : "server",
+      profiles: (settings.profilesDir ?? settings.profilesSecret) === undefined ? "client" : "server",
     };
   };
 }

@@ -25,6 +25,8 @@ export interface RunProfileParams {
   readonly envelope: Envelope;
   /** Text of the server's own profiles.yml, which goes before the client's. */
   readonly serverProfiles: string | null;
+  /** Whether the server's own profiles are where only jobs read them. */
+  readonly isElsewhere?: boolean;
   /** Text of dbt_project.yml; null where there is none. */
   readonly project: string | null;
   /** Values of the server's own that dbt may see. */
@@ -36,11 +38,13 @@ export async function readRunProfile({
   parsed,
   envelope,
   serverProfiles,
+  isElsewhere = false,
   project,
   serverEnv,
 }: RunProfileParams): Promise<RunProfile> {
-  const text = serverProfiles ?? envelope.profiles;
-  const profileFrom = serverProfiles !== null ? "server" : envelope.profiles !== null ? "client" : "none";
+  const text = isElsewhere ? null : (serverProfiles ?? envelope.profiles);
+  const profileFrom =
+    isElsewhere || serverProfiles !== null ? "server" : envelope.profiles !== null ? "client" : "none";
   const env = defined({ ...envelope.dotenv, ...serverEnv, ...envelope.env });
   const choice = profileChoice(parsed, env);
   const profiles = text === null ? undefined : await yaml(text);

@@ -29,6 +29,8 @@ export interface RunRequestsParams {
   readonly engine: () => Promise<RequiredEngine>;
   /** Folder of the server's own profiles.yml. */
   readonly profilesDir: string | undefined;
+  /** The secret that jobs read the server's own profiles from. */
+  readonly profilesSecret?: string | undefined;
   /** Values of the server's own environment that dbt may see. */
   readonly serverEnv: Readonly<Record<string, string | undefined>>;
   /** No run may take longer. */
@@ -77,6 +79,7 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
       parsed,
       envelope: received,
       serverProfiles,
+      isElsewhere: params.profilesSecret !== undefined,
       project: tree.project,
       serverEnv,
     });
@@ -117,7 +120,7 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
       idempotencyKey === undefined ? undefined : { key: idempotencyKey, fingerprint: fingerprintOf(run, parsed) };
     const isRepeated = key !== undefined && (await stores.runs.findByKey(requesterId, key.key)) !== undefined;
     if (request.noWait === true && !isRepeated) await refuseToWait(run);
-    return store(run, serverProfiles === null ? envelope : { ...envelope, profiles: null }, key);
+    return store(run, profileFrom === "server" ? { ...envelope, profiles: null } : envelope, key);
   };
 
   async function refuseToWait(run: NewRun): Promise<void> {
