@@ -89,7 +89,7 @@ export function createClient(options: ClientOptions): Client {
     logStream: (ref, streamOptions) => logStream(http, ref, streamOptions),
     artifacts: (ref) => http.json("GET", paths.artifacts(ref)),
     artifactPack: async (ref, { signal } = {}) => {
-      const response = await http.send("GET", paths.artifactPack(ref), { signal, accept: "*/*" });
+      const response = await http.send("GET", paths.artifactPack(ref), { signal, accept: "*/*", mayBeElsewhere: true });
       return response.body ?? (async function* () {})();
     },
   };
