@@ -14,11 +14,11 @@ const MAX_FIELD_BYTES = 1024 * 1024;
 /** Reads the whole body. Throws `bad_request` or `too_large`. */
 export async function readForm(body: unknown, contentType: string | undefined): Promise<OlderForm> {
   if (!(body instanceof Readable)) throw new AppError("bad_request", "The body has to be multipart/form-data.");
-  const { Busboy } = await import("@fastify/busboy");
+  const { default: busboy } = await import("@fastify/busboy");
   const fields = new Map<string, string>();
   const files = new Map<string, Buffer>();
   try {
-    const parser = new Busboy({
+    const parser = new busboy.Busboy({
       headers: { "content-type": contentType ?? "" },
       limits: { fields: 30, fieldNameSize: 100, fieldSize: MAX_FIELD_BYTES, files: 1, fileSize: MAX_FORM_BYTES },
     });
