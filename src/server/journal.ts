@@ -54,7 +54,7 @@ export function createJournal({ format, env, secrets }: JournalParams): Journal 
         `dbt-server ${version} on ${url}`,
         `May use it: ${WHO[settings.auth]}.`,
         "Trust: a project's code can read what this account can; whoever may use the server may read and cancel every run.",
-        `Data: ${settings.dataDir}`,
+        placesOf(settings),
       ];
       writer.greet(lines.join("\n"));
     },
@@ -74,6 +74,13 @@ const TEXT_WRITER: JournalWriter = {
     process.stderr.write(`dbt-server: ${requestId === undefined ? "" : `request ${requestId}: `}${text}\n`);
   },
 };
+
+function placesOf({ google, dataDir, executor }: ServerSettings): string {
+  if (google === undefined) return `Data: ${dataDir}`;
+  const { projectId, database, bucket, jobs } = google;
+  const where = jobs === undefined ? executor : `${executor} in ${jobs.location}`;
+  return `State: Firestore ${database} of ${projectId} and gs://${bucket}; jobs: ${where}`;
+}
 
 function lines({ message, hint }: AppError): string {
   return hint === undefined ? message : `${message}\n${hint}`;

@@ -48,13 +48,21 @@ export function createRunEndings({ state, stores, launches, clearRoot }: RunEndi
 
   /** Says to readers that nothing more will come; nothing is added to what the job has shipped. */
   async function seal(runId: string, name: LogName): Promise<LogSeal> {
-    const found = (await state.logs.read(runId, name, 0, 1)).seal;
+    const sealed = async (): Promise<LogSeal | null> => (await state.logs.read(runId, name, 0, 1)).seal;
+    const found = await sealed();
     if (found !== null) return found;
-    const writer = await state.logs.openWriter(runId, name);
     try {
-      return await writer.seal();
-    } finally {
-      await writer.close();
+      const writer = await state.logs.openWriter(runId, name);
+      try {
+        return await writer.seal();
+      } finally {
+        await writer.close();
+      }
+    } catch (error) {
+      // Another server does the same, and was faster.
+      const seal = await sealed();
+      if (seal !== null) return seal;
+      throw error;
     }
   }
 

@@ -89,6 +89,7 @@ export async function serve({ settings, env, version, cwd, home, google }: Serve
   await service.start();
 
   const found = await engine().catch((error: unknown) => {
+    if (backend.requiredEngine !== undefined) return;
     journal.failure(error);
     journal.say("Runs are refused until there is one; it is looked for at each.");
   });

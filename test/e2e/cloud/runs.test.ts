@@ -175,6 +175,7 @@ test("what ends a job from outside is told as it is, whoever asks first", { time
           command,
           files: [
             { path: "dbt_project.yml", contentBase64: base64("name: shop\nprofile: shop\n") },
+            { path: "models/orders.sql", contentBase64: base64("select 1 as id") },
             { path: "profiles.yml", contentBase64: base64(`shop: {target: dev, outputs: {dev: ${output}}}`) },
           ],
           workspace: { name: "refused" },
