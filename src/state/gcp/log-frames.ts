@@ -2,13 +2,18 @@
  * How segments stand in an object: a few bytes before each batch tell channels, times and lengths. Frames follow each other
  * without anything between, so that objects joined to one are read the same way.
  *
- * A frame: the mark, the number of segments, the time of the first one; then for each segment its length times four plus
- * its channel, and its time less that of the one before; then all bytes. Numbers are little-endian base-128 varints.
+ * A frame: a mark; the number of segments; a time in five bytes; then for each segment its length times four plus its
+ * channel, and its time less the one before; then all bytes. Numbers are little-endian base-128 varints. Another mark
+ * stands for one segment of just that time: a line by itself, as most runs print, takes eight bytes more.
  */
 import { AppError } from "../../core/errors.ts";
 import type { LogChannel, LogSegment, PlacedLogSegment } from "../port.ts";
 
 const MARK = 0xd1;
+const MARK_OF_ONE = 0xd0;
+/** Five bytes of milliseconds last for 34 years. */
+const TIME_BYTES = 5;
+const EPOCH_MS = Date.UTC(2024, 0, 1);
 const CHANNELS: readonly LogChannel[] = ["out", "err", "job"];
 
 /** One frame; neighbours of one channel become one segment. Undefined where there are no bytes. */
@@ -24,12 +29,15 @@ export function encodeFrame(segments: readonly LogSegment[]): { bytes: Buffer; l
   }
   const [first] = merged;
   if (first === undefined) return undefined;
-  const head: number[] = [MARK];
-  pushVarint(head, merged.length);
-  pushVarint(head, first.timeMs);
-  let before = first.timeMs;
+  const sinceEpochMs = Math.max(0, first.timeMs - EPOCH_MS);
+  const isOne = merged.length === 1 && first.timeMs >= EPOCH_MS;
+  const head: number[] = [isOne ? MARK_OF_ONE : MARK];
+  if (!isOne) pushVarint(head, merged.length);
+  for (let byte = 0; byte < TIME_BYTES; byte += 1) head.push(Math.floor(sinceEpochMs / 256 ** byte) % 256);
+  let before = sinceEpochMs + EPOCH_MS;
   for (const { channel, timeMs, length } of merged) {
     pushVarint(head, length * 4 + CHANNELS.indexOf(channel));
+    if (isOne) break;
     const step = timeMs - before;
     pushVarint(head, step < 0 ? -step * 2 - 1 : step * 2);
     before = timeMs;
@@ -45,14 +53,17 @@ export function decodeFrames(object: Buffer, start: number, name: string): Place
   let offset = start;
   const next = (): number => readVarint(object, cursor, name);
   while (cursor.at < object.length) {
-    if (object[cursor.at] !== MARK) throw corrupt(name, cursor.at);
+    const mark = object[cursor.at];
+    if (mark !== MARK && mark !== MARK_OF_ONE) throw corrupt(name, cursor.at);
     cursor.at += 1;
-    const count = next();
-    let timeMs = next();
+    const count = mark === MARK ? next() : 1;
+    if (cursor.at + TIME_BYTES > object.length) throw corrupt(name, cursor.at);
+    let timeMs = EPOCH_MS + object.readUIntLE(cursor.at, TIME_BYTES);
+    cursor.at += TIME_BYTES;
     const rows: { channel: LogChannel; timeMs: number; length: number }[] = [];
     for (let row = 0; row < count; row += 1) {
       const tagged = next();
-      const step = next();
+      const step = mark === MARK_OF_ONE ? 0 : next();
       timeMs += step % 2 === 0 ? step / 2 : -(step + 1) / 2;
       const channel = CHANNELS[tagged % 4];
       if (channel === undefined) throw corrupt(name, cursor.at);
