@@ -25,8 +25,9 @@ export interface OidcIssuer {
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-export const newKey = (): ReturnType<typeof generateKeyPairSync<"rsa">> =>
-  generateKeyPairSync("rsa", { modulusLength: 2048 }) as ReturnType<typeof generateKeyPairSync<"rsa">>;
+export function newKey(): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } {
+  return generateKeyPairSync("rsa", { modulusLength: 2048 });
+}
 
 /** A token signed with a secret, as whoever takes a public key for one would check it. */
 export function signedWithSecret(claims: object, secret: string): string {

@@ -19,7 +19,8 @@ export interface ProbeParams {
   readonly timeoutMs: number;
 }
 
-const AT_ONCE = 40;
+/** Enough that services which hang keep none of the others waiting. */
+const AT_ONCE = 250;
 /** Once one has said that it is a dbt-server, the others get this long to say so too. */
 const OTHERS_MS = 600;
 
