@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { AppError } from "../core/errors.ts";
 import type { Execution, ExecutionStatus, Executor } from "./port.ts";
 import { descendantsOf, outOfMemoryKills, processFacts } from "./processes.ts";
+import { createSpareJobs } from "./spare-jobs.ts";
 
 export interface LocalExecutorOptions {
   /** The Node that runs the job's program. */
@@ -14,9 +15,16 @@ export interface LocalExecutorOptions {
   readonly dataDir: string;
   /** The whole environment of a job, beside `DBT_JOB_RUN_ID` and `DBT_JOB_ROOT`; a rejection fails the launch. */
   readonly env: () => Promise<Readonly<Record<string, string>>>;
+  /** Where given, a job's program is kept loaded for the next run, and ends when there was none in this long. */
+  readonly spareIdleMs?: number;
 }
 
 type Gone = Extract<ExecutionStatus, { state: "gone" }>;
+
+/** A spare is started when nothing else should be going on: behind the server's start, behind a run, or beside a long one. */
+const SPARE_AFTER_START_MS = 1_000;
+const SPARE_AFTER_END_MS = 250;
+const SPARE_BESIDE_RUN_MS = 3_000;
 
 /** Ends are remembered for this many executions: exit codes are known to the parent alone. */
 const REMEMBERED_ENDS = 1000;
@@ -26,6 +34,10 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
   /** Children of this process whose end it has not been told of yet. */
   const children = new Map<string, Promise<Gone>>();
   const callbacks: ((runId: string) => void)[] = [];
+
+  const { spareIdleMs } = options;
+  const spares = spareIdleMs === undefined ? undefined : createSpareJobs({ ...options, idleMs: spareIdleMs });
+  spares?.prepare(SPARE_AFTER_START_MS);
 
   const remember = (executionId: string, end: Gone): void => {
     ends.set(executionId, end);
@@ -42,7 +54,8 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
       const env = { ...(await options.env()), DBT_JOB_RUN_ID: request.runId, DBT_JOB_ROOT: String(request.root) };
       const outPath = jobOutputPath(options.dataDir, request.runId);
       const killsBefore = outOfMemoryKills();
-      const child = startJob(options, env, outPath);
+      const spare = await spares?.take(env, outPath);
+      const child = spare ?? startJob(options, env, outPath);
       // Read at once: as long as this process has not reaped it, even a job that ended already can be looked up.
       const startTime = child.pid === undefined ? undefined : (processFacts(child.pid)?.startTime ?? "ended");
       const execution: Execution = { kind: "local", id: `${child.pid}:${startTime}` };
@@ -53,10 +66,12 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
           remember(execution.id, gone);
           children.delete(execution.id);
           resolve(gone);
+          spares?.prepare(SPARE_AFTER_END_MS);
           for (const callback of callbacks) callback(request.runId);
         });
       });
-      await started(child);
+      if (spare === undefined) await started(child);
+      spares?.prepare(SPARE_BESIDE_RUN_MS);
       if (!ends.has(execution.id)) children.set(execution.id, end);
       child.unref();
       return execution;
@@ -95,6 +110,7 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
 
     async close() {
       callbacks.length = 0;
+      spares?.close();
     },
   };
 }

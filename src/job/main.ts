@@ -5,16 +5,19 @@ import { join } from "node:path";
 import type { State } from "../state/port.ts";
 import type { Stores } from "../state/stores.ts";
 import { explain } from "./explain.ts";
-import { checkNode, type JobSettings, parseSettings } from "./settings.ts";
+import { checkNode, dataDirOf, type JobSettings, parseSettings } from "./settings.ts";
+import { assignedEnvironment, isSpare } from "./spare.ts";
 import { createStopSwitch, stopOnFailure, stopOnSignal } from "./stopping.ts";
 
 /** 0: the run is at its end, whatever became of dbt, or was not this job's. 1: it could not be brought there. */
 async function main(): Promise<0 | 1> {
   checkNode(process.version);
-  const env = { ...process.env };
-  const settings = parseSettings(env);
+  const own = { ...process.env };
   // Beside State, where nobody else may write: what is compiled there is run.
-  module.enableCompileCache(join(settings.dataDir, "compiled"));
+  module.enableCompileCache(join(dataDirOf(own), "compiled"));
+  const program = loadProgram();
+  const env = isSpare(own) ? await program.then(assignedEnvironment) : own;
+  const settings = parseSettings(env);
   const stop = createStopSwitch();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopOnSignal(stop, signal));
   process.on("SIGHUP", () => undefined);
@@ -22,24 +25,40 @@ async function main(): Promise<0 | 1> {
     console.error(error);
     stopOnFailure(stop, explain(error));
   });
-  const [{ createStores }, { snapshotId }, { executeRun }, { createJobEngine }] = await Promise.all([
-    import("../state/stores.ts"),
-    import("../snapshot/entry.ts"),
-    import("./execute-run.ts"),
-    import("./job-engine.ts"),
-  ]);
+  const { createStores, snapshotId, executeRun, createJobEngine } = await program;
   const now = Date.now;
   const state = await openState(settings, env, now);
   try {
     const stores = createStores({ state, now, snapshotId });
     const engine = createJobEngine({ settings, env, cwd: process.cwd() });
-    const result = await executeRun({ settings, env, state, stores, engine, stop, now });
+    const result = await executeRun({
+      ...{ settings, env, state, stores, engine, stop, now },
+      readSecret: secretReader(env, now),
+      afterDbt: async (finished) => {
+        if (!finished.run.options.elementary) return;
+        const { createElementaryReporter } = await import("./elementary/report.ts");
+        await createElementaryReporter({ artifacts: stores.artifacts, python: settings.python, stop })(finished);
+      },
+    });
     if (result.kind === "not-ours") console.error(`dbt-job has nothing to do for run ${settings.runId}: ${result.why}`);
     await wakeServer(settings, env, stores);
     return 0;
   } finally {
     await state.close();
   }
+}
+
+/** All that every run needs. */
+async function loadProgram() {
+  const [stores, entry, run, engine] = await Promise.all([
+    import("../state/stores.ts"),
+    import("../snapshot/entry.ts"),
+    import("./execute-run.ts"),
+    import("./job-engine.ts"),
+    // Most have their State there; it is no loss where it is elsewhere.
+    import("../state/local/open.ts"),
+  ]);
+  return { ...stores, ...entry, ...run, ...engine };
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -52,6 +71,19 @@ async function openState({ google, dataDir }: JobSettings, env: Environment, now
     import("../state/gcp/open.ts"),
   ]);
   return openGcpState({ ...(await connectGcp({ ...google, env, home: env["HOME"] ?? "/", now })), now });
+}
+
+/** Connected when a secret is asked for. */
+function secretReader(env: Environment, now: () => number): (name: string) => Promise<string> {
+  const connect = async () => {
+    const { connectSecretManager } = await import("../gcp/secret-manager.ts");
+    return connectSecretManager({ projectId: env["PROJECT_ID"], env, home: env["HOME"] ?? "/", now });
+  };
+  let connected: ReturnType<typeof connect> | undefined;
+  return async (name) => {
+    connected ??= connect();
+    return (await connected)(name);
+  };
 }
 
 /** Runs of others may have waited for this one. */

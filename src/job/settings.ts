@@ -48,6 +48,11 @@ export function checkNode(version: string): void {
   });
 }
 
+/** Where the job works, known before all else. */
+export function dataDirOf(env: Readonly<Record<string, string | undefined>>): string {
+  return env["DBT_SERVER_DATA_DIR"] || CONTAINER_DATA_DIR;
+}
+
 /** Throws `bad_argument` naming the variable that is missing or wrong. */
 export function parseSettings(env: Readonly<Record<string, string | undefined>>): JobSettings {
   const optional = (name: string): string | undefined => (env[name] === "" ? undefined : env[name]);
@@ -63,7 +68,7 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
   const rootText = isGoogle ? optional("DBT_JOB_ROOT") : required("DBT_JOB_ROOT");
   const root = rootText === undefined ? undefined : Number(rootText);
   if (root !== undefined && root !== 1 && root !== 2) throw wrong("DBT_JOB_ROOT", rootText, "It is 1 or 2.");
-  const dataDir = isGoogle ? (optional("DBT_SERVER_DATA_DIR") ?? CONTAINER_DATA_DIR) : required("DBT_SERVER_DATA_DIR");
+  const dataDir = isGoogle ? dataDirOf(env) : required("DBT_SERVER_DATA_DIR");
   if (!isAbsolute(dataDir)) throw wrong("DBT_SERVER_DATA_DIR", dataDir, "It has to be an absolute path.");
   const timeout = optional("DBT_JOB_TASK_TIMEOUT");
   const taskTimeoutMs = timeout === undefined ? undefined : parseDurationMs(timeout);

@@ -7,6 +7,7 @@ import { jobEnvironment, type LocalEngine } from "../executors/local-engine.ts";
 import type { Executor } from "../executors/port.ts";
 import { createWarmParents, type WarmParents } from "../executors/warm-parents.ts";
 import type { BackendParams } from "./backend.ts";
+import { secretsOfJobs } from "./cloud-options.ts";
 import type { Journal } from "./journal.ts";
 import type { ServerSettings } from "./options.ts";
 
@@ -23,6 +24,7 @@ export function createLocalJobs(params: BackendParams, stateEnv: Readonly<Record
     nodePath: process.execPath,
     jobPath: join(import.meta.dirname, "..", "job", `main${extname(fileURLToPath(import.meta.url))}`),
     dataDir: settings.dataDir,
+    ...(settings.warm && { spareIdleMs: settings.warmIdleMs }),
     env: async () =>
       jobEnvironment(env, settings.jobEnv, { ...jobSettings(settings, await engine(), warm), ...stateEnv }),
   });
@@ -55,5 +57,6 @@ function jobSettings(
     DBT_SERVER_PYTHON: engine.python,
     DBT_SERVER_JOB_ENV: settings.jobEnv.join(","),
     ...(settings.profilesDir !== undefined && { DBT_SERVER_PROFILES_DIR: settings.profilesDir }),
+    ...secretsOfJobs(settings),
   };
 }
