@@ -44,7 +44,7 @@ export function createOidcAuth({ identity, now, onRefused, fetch: send = fetch }
       const token = bearerOf(request.authorization);
       if (token === undefined) {
         throw new AppError("unauthorized", "An ID token is needed.", {
-          hint: "dbt-remote sends yours by itself: see dbt-remote --help; others send Authorization: Bearer TOKEN",
+          hint: "Sign in with gcloud auth login, or set DBT_SERVER_TOKEN to an ID token that is made for this server",
           details: { auth: kind },
         });
       }

@@ -34,8 +34,9 @@ export function createIdCredentials(params: IdCredentialsParams): Credentials {
     if (known !== undefined) return known;
     // Whoever has a token of their own shows it at once.
     if (token !== undefined) return OPEN;
-    const access = { ...OPEN, front: (await params.check()) === "refused" };
-    await remember(access);
+    const answer = await params.check();
+    const access = { ...OPEN, front: answer === "refused" };
+    if (answer === "refused" || answer === "dbt-server") await remember(access);
     return access;
   }
 
