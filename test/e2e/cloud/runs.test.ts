@@ -88,6 +88,11 @@ test("servers come and go, jobs go on", { timeout: 600_000 }, async (context) =>
       await printed(cli, /^line 3 /m);
       const run = await newestRun(system);
       const container = containerOf(system, run);
+      // Lines come every tenth of a second, and travel together once a second: the oldest of each lot has waited longest,
+      // the one in the middle half as long.
+      const ages = await agesOn(system.api(second), run.id, 5);
+      context.diagnostic(`the oldest lines are ${ages.join(", ")} ms old where another server streams them`);
+      assert.ok((ages[Math.floor(ages.length / 2)] ?? Number.NaN) / 2 <= 1_000, `the median of ${ages}`);
       first.kill("SIGKILL");
       system.balancer.to(second.port);
       await printed(cli, /connected again/);
@@ -203,6 +208,18 @@ test("commands that only read run in the server's own container where it says so
   assert.equal(system.cloud.executions.length, 0);
   assert.equal((await newestRun(system)).execution, null);
 });
+
+/** How old the oldest lines of each lot are when a server streams them, in ms, sorted. */
+async function agesOn(api: ReturnType<CloudSystem["api"]>, runId: string, count: number): Promise<number[]> {
+  const ages: number[] = [];
+  const { nextOffset } = await api.log(runId, { offset: 0 });
+  for await (const event of api.logStream(runId, { offset: nextOffset, silenceMs: 30_000 })) {
+    const [oldest] = event.type === "log" ? event.data.segments : [];
+    if (oldest !== undefined) ages.push(Date.now() - oldest.timeMs);
+    if (ages.length === count) break;
+  }
+  return ages.sort((a, b) => a - b);
+}
 
 /** Up to the last whole line. */
 const whole = (text: string): string => text.slice(0, text.lastIndexOf("\n") + 1);

@@ -12,7 +12,8 @@ import { openGcpState } from "../../../src/state/gcp/open.ts";
 import type { State } from "../../../src/state/port.ts";
 import { createStores, type Stores } from "../../../src/state/stores.ts";
 import { type CloudRunStandIn, startCloudRun } from "../../cloud-run-stand-in.ts";
-import { emulatorsMissing, gcpPlace } from "../../emulators.ts";
+import { type EmulatorEnv, emulatorsMissing, gcpPlace } from "../../emulators.ts";
+import { type FlakyProxy, startFlakyProxy } from "../../flaky-proxy.ts";
 import {
   type CliOptions,
   copyProject,
@@ -39,7 +40,14 @@ export interface CloudServerOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+export interface SystemOptions {
+  /** Whether servers and jobs reach State through proxies that the test may cut. */
+  readonly behindProxies?: boolean;
+}
+
 export interface CloudSystem {
+  /** Before Firestore and Cloud Storage, where asked for; the system's own handle on State goes past them. */
+  readonly proxies: readonly FlakyProxy[];
   readonly cloud: CloudRunStandIn;
   readonly metadata: MetadataStandIn;
   readonly balancer: Balancer;
@@ -65,7 +73,10 @@ export interface Checkout {
 }
 
 /** Undefined where a part is missing, and the test is then marked so. Everything goes with the test. */
-export async function startSystem(context: TestContext): Promise<CloudSystem | undefined> {
+export async function startSystem(
+  context: TestContext,
+  { behindProxies = false }: SystemOptions = {},
+): Promise<CloudSystem | undefined> {
   const [emulators, postgres] = [emulatorsMissing(), postgresMissing()];
   if (!requirePart(context, "Google's emulators", emulators === undefined, emulators ?? "")) return undefined;
   if (!requirePart(context, "PostgreSQL", postgres === undefined, postgres ?? "")) return undefined;
@@ -89,16 +100,22 @@ export async function startSystem(context: TestContext): Promise<CloudSystem | u
   const clients = await connectGcp({ ...place, env: { ...place.env }, home: "/", now: Date.now });
   const state = openGcpState({ ...clients, now: Date.now });
   const stores = createStores({ state, now: Date.now, snapshotId });
+  const proxies = behindProxies ? await proxiesBefore(place.env) : [];
+  const [firestore, storage] = proxies;
+  const stateEnv =
+    firestore === undefined || storage === undefined
+      ? place.env
+      : { FIRESTORE_EMULATOR_HOST: firestore.host, STORAGE_EMULATOR_HOST: `http://${storage.host}` };
   const servers: TestServer[] = [];
   const programs: Program[] = [];
   context.after(async () => {
     for (const each of [...programs, ...servers]) each.kill("SIGKILL");
     await cloud.close();
-    await Promise.all([balancer.close(), metadata.close(), state.close()]);
+    await Promise.all([balancer.close(), metadata.close(), state.close(), ...proxies.map((proxy) => proxy.close())]);
   });
 
   const system: CloudSystem = {
-    ...{ cloud, metadata, balancer, state, stores, token, projectId: place.projectId, database },
+    ...{ cloud, metadata, balancer, state, stores, token, proxies, projectId: place.projectId, database },
 
     async server({ args = [], env = {} } = {}) {
       const server = await startServer({
@@ -108,7 +125,7 @@ export async function startSystem(context: TestContext): Promise<CloudSystem | u
           ...["--service-url", balancer.url, ...args],
         ],
         env: {
-          ...place.env,
+          ...stateEnv,
           ...{ PROJECT_ID: place.projectId, BUCKET_NAME: place.bucket, LOCATION, DOCKER_IMAGE: IMAGE },
           ...{ CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: cloud.url, GCE_METADATA_HOST: metadata.host },
           ...{ DBT_SERVER_TOKEN: token, ...env },
@@ -170,6 +187,11 @@ export async function startSystem(context: TestContext): Promise<CloudSystem | u
       ),
   };
   return system;
+}
+
+async function proxiesBefore(env: EmulatorEnv): Promise<FlakyProxy[]> {
+  const hosts = [env.FIRESTORE_EMULATOR_HOST, new URL(env.STORAGE_EMULATOR_HOST).host];
+  return Promise.all(hosts.map(startFlakyProxy));
 }
 
 let home: string | undefined;
