@@ -202,6 +202,8 @@ export const RunView = object({
   /** While pending: the id of the run that has to end first. */
   waitingFor: nullable(Type.String()),
   warnings: Type.Array(Type.String()),
+  /** Whether an Elementary report is made behind dbt's own work. */
+  elementary: Type.Boolean(),
   /** Where it runs as an execution of a Cloud Run Job: that one's full name, and where Google shows it and its log. */
   execution: nullable(object({ name: Type.String(), consoleUrl: Type.String(), logUrl: Type.String() })),
   links: object({

@@ -4,6 +4,7 @@ import type { RunView } from "../api/schemas.ts";
 import { AppError } from "../core/errors.ts";
 import { exitCodeOf } from "../core/exit-codes.ts";
 import type { CliContext } from "./context.ts";
+import { sayElementaryReport } from "./elementary-report.ts";
 import { watchMissingEnvVars } from "./env-var-hint.ts";
 import { findServerAgain } from "./find-server.ts";
 import { type Followed, follow } from "./follow.ts";
@@ -75,7 +76,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
         mended: () => output.say("connected again"),
       },
       // Where dbt was stopped or killed, only the run's own end tells why.
-      leaveAt: ({ exitCode }) => exitCode <= MAX_PLAIN_EXIT_CODE && !settings.values.elementary,
+      leaveAt: ({ exitCode }) => exitCode <= MAX_PLAIN_EXIT_CODE && !run.elementary,
       giveUpAfterMs: settings.values.reconnectTimeout,
       signal: interrupts.signal,
     });
@@ -90,6 +91,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   const mayWrite = options.places !== undefined && (await (options.mayWrite?.(client).catch(() => true) ?? true));
   const places = mayWrite ? options.places : undefined;
   await takeHome({ ...options, places, client, run: followed.run ?? run, exitCode: code, finished: followed.finished });
+  if (run.elementary) await sayElementaryReport(client, run, output);
   sayWhy(options, followed, code, missing.missing());
   return code;
 }

@@ -6,6 +6,7 @@ import type { DbtEngine } from "../dbt/port.ts";
 import type { LogSeal, State } from "../state/port.ts";
 import type { RunPatch } from "../state/runs.ts";
 import type { Stores } from "../state/stores.ts";
+import type { RunFolders } from "./adapt.ts";
 import { claimRun } from "./claim.ts";
 import { createCloudLog } from "./cloud-log.ts";
 import { parseCloudSettings } from "./cloud-settings.ts";
@@ -36,6 +37,8 @@ export interface JobContext {
   readonly stop: StopSwitch;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Takes a line for Google Cloud's log, with its end. Default: stdout. */
+  readonly print?: (line: string) => void;
   /** The text of a secret of Secret Manager. */
   readonly readSecret?: (name: string) => Promise<string>;
   /** What comes behind dbt's own work, such as a report; a failure of it is a warning on the run. */
@@ -46,8 +49,18 @@ export interface AfterDbt {
   readonly run: Run;
   /** Absolute; dbt's folder. */
   readonly project: string;
+  readonly folders: RunFolders;
+  /** Absolute; where dbt has put its artifacts. */
+  readonly targetDir: string;
+  /** A folder of the run's own, which is emptied when the run has ended. */
+  readonly scratch: string;
+  /** dbt's argv. */
+  readonly args: readonly string[];
   /** dbt's environment. */
   readonly env: Readonly<Record<string, string>>;
+  readonly secrets: readonly string[];
+  /** dbt's id for what it did; undefined where it did not come to tell one. */
+  readonly invocationId: string | undefined;
   readonly outcome: Outcome;
   /** A line of the job's own. */
   readonly say: (text: string) => void;
@@ -130,7 +143,7 @@ async function openLogs(context: JobContext, run: Run, secrets: readonly string[
   };
   const cloud = parseCloudSettings(env);
   if (!cloud.logsJson) return logs;
-  const print = (line: string): void => void process.stdout.write(line);
+  const { print = (line: string): void => void process.stdout.write(line) } = context;
   return createCloudLog({ run, secrets, print, projectId: cloud.projectId, debug: cloud.logsDebug }).tap(logs);
 }
 
@@ -149,7 +162,8 @@ async function finish({ stores, settings }: JobContext, outcome: Outcome, logs: 
     logSize: seal?.finalOffset ?? logs?.log.offset ?? 0,
     logSha256: seal?.sha256 ?? null,
   };
-  await insist(async () => void (await stores.runs.transition(runId, status, patch)));
+  const { insistMs } = settings.google === undefined ? LOCAL_PACE : GCP_PACE;
+  await insist(async () => void (await stores.runs.transition(runId, status, patch)), insistMs);
 }
 
 async function sealOrNot(log: JobLog | undefined): Promise<LogSeal | undefined> {

@@ -171,7 +171,7 @@ async function driveDbt(performance: Performance): Promise<Outcome> {
   };
   await note(performance, { dbtVersion: ending.dbtVersion ?? null, dbtFinished }, kept.warnings);
   if (ending.stop === undefined && ending.exit.code !== null) await keepParseState(performance);
-  await doRest(performance, outcome);
+  await doRest(performance, outcome, ending.invocationId);
   return outcome;
 }
 
@@ -196,11 +196,15 @@ async function note({ run, stores, log }: Performance, patch: RunPatch, more: re
   }
 }
 
-async function doRest(performance: Performance, outcome: Outcome): Promise<void> {
-  const { run, workspace, preparation, log, afterDbt } = performance;
+async function doRest(performance: Performance, outcome: Outcome, invocationId: string | undefined): Promise<void> {
+  const { run, workspace, preparation, args, places, log, afterDbt } = performance;
   const { env, secrets } = preparation.environment;
   try {
-    await afterDbt?.({ run, project: workspace.project, env, outcome, say: (text) => log.say(text) });
+    await afterDbt?.({
+      ...{ run, project: workspace.project, folders: workspace, targetDir: places.targetDir },
+      ...{ scratch: workspace.ownProfiles, args, env, secrets, invocationId, outcome },
+      say: (text) => log.say(text),
+    });
   } catch (error) {
     const warning = createScrubber(secrets).scrubText(explain(error));
     log.say(`warning: ${warning}`);

@@ -1,6 +1,6 @@
 /** Runs one dbt command: its text and events go to State while it runs, and it ends when it is to be stopped. */
 import type { Readable } from "node:stream";
-import { parseEvent } from "../dbt/events.ts";
+import { type DbtEvent, parseEvent } from "../dbt/events.ts";
 import { readOomCounts, wasOutOfMemory } from "../dbt/out-of-memory.ts";
 import type { DbtEngine, DbtInvocation, DbtProcess } from "../dbt/port.ts";
 import { stopDbt } from "../dbt/stop.ts";
@@ -19,6 +19,7 @@ export interface RunDbtParams {
 export interface DbtRunEnding extends Ending {
   /** As dbt reported it. */
   readonly dbtVersion: string | undefined;
+  readonly invocationId: string | undefined;
   readonly sawEvents: boolean;
 }
 
@@ -51,7 +52,8 @@ export async function runDbt({ engine, invocation, log, events, stop }: RunDbtPa
     const ended = await exit;
     await stopped;
     const outOfMemory = wasOutOfMemory(ended, before, await readOomCounts());
-    return { exit: ended, stop: request, outOfMemory, dbtVersion: reader.dbtVersion, sawEvents: reader.sawEvents };
+    const { dbtVersion, invocationId, sawEvents } = reader;
+    return { exit: ended, stop: request, outOfMemory, dbtVersion, invocationId, sawEvents };
   } finally {
     if (!hasEnded) killLeftOver(dbt);
   }
@@ -67,14 +69,15 @@ function killLeftOver(dbt: DbtProcess): void {
 
 const VERSION_REPORT = '"MainReportVersion"';
 
-/** Looks for the one event that tells dbt's version, which is among the first; parses no other. */
+/** Looks for the one event that tells dbt's version and invocation, which is among the first; parses no other. */
 function createEventReader() {
   let pending = "";
   let isLooking = true;
-  const found: { dbtVersion: string | undefined; sawEvents: boolean } = { dbtVersion: undefined, sawEvents: false };
+  let event: DbtEvent | null = null;
+  let sawEvents = false;
   return {
     push(chunk: Buffer): void {
-      found.sawEvents = true;
+      sawEvents = true;
       if (!isLooking) return;
       const lines = `${pending}${chunk.toString("utf8")}`.split("\n");
       pending = lines.pop() ?? "";
@@ -85,14 +88,17 @@ function createEventReader() {
       }
       isLooking = false;
       pending = "";
-      const version = parseEvent(line)?.data["version"];
-      if (typeof version === "string") found.dbtVersion = version.replace(/^=/, "");
+      event = parseEvent(line);
     },
     get dbtVersion() {
-      return found.dbtVersion;
+      const version = event?.data["version"];
+      return typeof version === "string" ? version.replace(/^=/, "") : undefined;
+    },
+    get invocationId() {
+      return event?.invocationId || undefined;
     },
     get sawEvents() {
-      return found.sawEvents;
+      return sawEvents;
     },
   };
 }

@@ -2,6 +2,7 @@
 import { paths } from "../api/paths.ts";
 import type { RunView } from "../api/schemas.ts";
 import { type ExecutionLinks, executionLinks } from "../core/cloud-run-links.ts";
+import { hasElementaryReport } from "../core/elementary.ts";
 import { logsExplorerUrl } from "../core/log-entry.ts";
 import type { Run } from "../core/run.ts";
 import type { CancellationStore } from "../state/cancellations.ts";
@@ -20,7 +21,13 @@ export interface RunViewParams {
 
 export type RunViews = (run: Run) => Promise<RunView>;
 
-export function createRunViews({ cancellations, launches, waitingFor, warehousePath, logProjectId }: RunViewParams): RunViews {
+export function createRunViews({
+  cancellations,
+  launches,
+  waitingFor,
+  warehousePath,
+  logProjectId,
+}: RunViewParams): RunViews {
   /** Its job writes it down when it begins. */
   async function executionOf(run: Run): Promise<ExecutionLinks | null> {
     const name = run.execution ?? (run.status === "pending" ? (await launches.get(run.id))?.id : undefined);
@@ -55,6 +62,7 @@ export function createRunViews({ cancellations, launches, waitingFor, warehouseP
     logSize: run.logSize,
     waitingFor: run.status === "pending" ? waitingFor(run.id) : null,
     warnings: [...run.warnings],
+    elementary: run.options.elementary && hasElementaryReport(run.verb),
     execution: await executionOf(run),
     links: {
       self: paths.run(run.id),

@@ -4,6 +4,7 @@ import type { FlagTexts } from "../../config/options.ts";
 import { type DbtArgv, flagState } from "../../core/dbt-argv.ts";
 import { findOption } from "../../core/dbt-commands.ts";
 import { valueFromEnvironment } from "../../core/dbt-environment.ts";
+import { hasElementaryReport } from "../../core/elementary.ts";
 import type { CliContext, Env } from "../context.ts";
 import { findServer } from "../find-server.ts";
 import { followRun } from "../follow-run.ts";
@@ -49,6 +50,8 @@ export async function runDbt(context: CliContext, flags: FlagTexts, dbt: DbtArgv
       signal,
     );
     for (const notice of built.notices) output.say(notice);
+    if (settings.origins.elementary === "flag" && !hasElementaryReport(dbt.verb))
+      output.say(`no Elementary report: dbt ${dbt.verb} leaves no results to report`);
     const answer = await postRun({
       ...built,
       client,

@@ -38,7 +38,10 @@ const ended = { id: "r", status: "success", logSize: 0, message: null } as Run;
 
 test("time, level and text, with dbt's own time and empty lines left out", async () => {
   const log = logOf([
-    ["out", "08:00:00  Running with dbt=1.11.2\n08:00:01  \n\n08:00:01  1 of 2 ERROR creating\tview\n"],
+    [
+      "out",
+      "\u001b[0m08:00:00  Running with dbt=1.11.2\n\u001b[0m08:00:01  \n\n08:00:01  1 of 2 ERROR creating\tview\n",
+    ],
     ["job", "warning: dbt_packages is old\n"],
     ["out", '08:00:02  [WARNING]: Deprecated\nDone. PASS=1 WARN=0 ERROR=0\n{"info": {"level": "debug", "msg": "x"}}\n'],
     ["err", "Traceback\r\n"],

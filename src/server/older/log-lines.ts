@@ -95,21 +95,22 @@ function ofJob(text: string): { level: string; message: string } {
   return { level, message: text === "" ? "" : `[job] ${text}` };
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
+const COLOURS = /\u001b\[[0-9;]*m/g;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
+const TIME = /^(?:\u001b\[0?m)*\d\d:\d\d:\d\d(\.\d+)?( +|$)/;
+
 function ofDbt(text: string, channel: LogChannel): { level: string; message: string } {
   const json = text.startsWith("{") ? jsonLevel(text) : undefined;
   if (json !== undefined) return { level: json, message: text };
-  const told = text.replace(/^\d\d:\d\d:\d\d(\.\d+)?( +|$)/, "");
+  const message = text.replace(TIME, "").trim();
+  const bare = message.replace(COLOURS, "").trim();
   // A line with nothing behind its time is dbt's way to leave some space.
-  const message = told.trim();
-  return { level: channel === "err" ? "ERROR" : levelOf(message), message: message === "" ? "" : `[dbt] ${message}` };
+  return { level: channel === "err" ? "ERROR" : levelOf(bare), message: bare === "" ? "" : `[dbt] ${message}` };
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
-const COLOURS = /\u001b\[[0-9;]*m/g;
-
 /** By dbt's own words; its text tells no level. */
-function levelOf(message: string): string {
-  const text = message.replace(COLOURS, "");
+function levelOf(text: string): string {
   if (/^\[?debug\b/i.test(text)) return "DEBUG";
   if (/^(Done\.|Completed successfully)/.test(text)) return "INFO";
   if (/\b(ERROR|FAIL)\b(?! ?=)|Encountered an error|^\S+ Error\b|^(Failure|Runtime|Compilation|Database) /.test(text)) {

@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { type CliOptions, cli, root, startServer, type TestServer, until } from "../harness.ts";
+import { python } from "../programs.ts";
+import { apiOf, newestRun, tokenOf } from "./gated.ts";
+import { DUCKDB_PROFILE, projectYaml, writeFiles } from "./written-project.ts";
+
+let server: TestServer;
+before(async () => {
+  // Without an edr of its own in .venv, the one on PATH is taken.
+  const path = [join(root, "test/fixtures/elementary"), dirname(python), process.env["PATH"]].join(":");
+  server = await startServer({ env: { PATH: path } });
+});
+after(() => server.stop());
+
+/** A dbt package of Elementary's name, with the one table that matters here. */
+const PACKAGE = {
+  "elementary_package/dbt_project.yml": "name: elementary\n",
+  "elementary_package/models/dbt_invocations.sql":
+    "{{ config(materialized='table') }} select '{{ invocation_id }}' as invocation_id",
+};
+const PROJECT = {
+  "dbt_project.yml": projectYaml("models: {elementary: {+schema: elementary}}\n"),
+  "packages.yml": "packages: [{local: elementary_package}]\n",
+  "profiles.yml": DUCKDB_PROFILE,
+  "models/names.sql": "select 1 as id",
+  "tests/never.sql": "select * from {{ ref('names') }}",
+};
+const SECRET = "hunter2-of-elementary";
+
+async function remote(args: readonly string[], options: CliOptions) {
+  return cli(args, { server, ...options });
+}
+
+test("the report of a build that failed is an artifact, and where it is is said", async (context) => {
+  const project = writeFiles({ ...PACKAGE, ...PROJECT });
+  const env = { DBT_ENV_SECRET_T: SECRET };
+  const options = { cwd: project, env };
+  const built = await remote(
+    ["build", "--elementary", "--env", "DBT_ENV_SECRET_T", "--send-secret", "DBT_ENV_SECRET_T"],
+    options,
+  );
+  assert.equal(built.code, 1, built.stdout + built.stderr);
+  const { id, elementary } = await newestRun(server);
+  assert.equal(elementary, true);
+  const results = JSON.parse(readFileSync(join(project, "target/run_results.json"), "utf8")) as {
+    metadata: { invocation_id: string };
+  };
+  const links = [...built.stderr.matchAll(/(http:\S+)$/gm)].map(([, link = ""]) => link);
+  const artifact = `${server.url}/api/v1/runs/${id}/artifacts/target/elementary_`;
+  assert.deepEqual(links, [`${artifact}report.html`, `${artifact}output.json`], built.stderr);
+  const [page, data] = await Promise.all(
+    links.map(async (link) => {
+      const answer = await fetch(link, { headers: { authorization: `Bearer ${tokenOf(server)}` } });
+      assert.equal(answer.status, 200);
+      return answer.text();
+    }),
+  );
+  const told = { invocation: { invocation_id: results.metadata.invocation_id }, models: {}, said: "*****" };
+  assert.deepEqual(JSON.parse(data ?? ""), told);
+  const encoded = /atob\('([^']+)'\)/.exec(page ?? "")?.[1] ?? "";
+  assert.deepEqual(JSON.parse(Buffer.from(encoded, "base64").toString()), told);
+  assert.equal(readFileSync(join(project, "target/elementary_report.html"), "utf8"), page);
+
+  await context.test("a later failure of edr is one line, and dbt's exit code stays", async () => {
+    const options = { cwd: project, env: { ...env, STAND_IN_EDR: "fail" } };
+    const secret = ["--send-secret", "DBT_ENV_SECRET_T", "--env", "STAND_IN_EDR", "--env", "DBT_ENV_SECRET_T"];
+    const run = await remote(["run", "-s", "names", "--elementary", ...secret], options);
+    assert.equal(run.code, 0, run.stderr);
+    const line =
+      /^.*warning: No Elementary report: edr ended with exit code 1: elementary\.exceptions\.Error: something unheard of \*{5}\. Try it by hand: edr report\.$/m;
+    assert.match(run.stderr, line);
+    const { warnings } = await newestRun(server);
+    assert.equal(warnings.length, 1);
+    assert.ok(!run.stderr.includes(SECRET));
+    // The results of this run are in no table: the model that holds them was not among those that ran.
+    const unknown = await remote(["run", "-s", "names", "--elementary"], { cwd: project });
+    assert.match(unknown.stderr, /the report does not tell of this run/);
+    assert.equal(unknown.code, 0);
+  });
+
+  await context.test("a run that is cancelled while edr works ends", async () => {
+    const options = { cwd: project, env: { STAND_IN_EDR: "hang" } };
+    const detached = await remote(["run", "-s", "names", "--elementary", "--env", "STAND_IN_EDR", "--detach"], options);
+    const runId = detached.stdout.trim();
+    const attached = cli(["attach", runId], { server, cwd: project });
+    const api = apiOf(server);
+    await until(
+      "the report to begin",
+      async () => {
+        const { segments } = await api.log(runId, { offset: 0 });
+        const text = segments.map(({ bytes }) => Buffer.from(bytes, "base64").toString()).join("");
+        return text.includes("making the Elementary report");
+      },
+      60_000,
+    );
+    await api.cancel(runId);
+    const { code, stderr } = await attached;
+    assert.match(stderr, /No Elementary report: the run was stopped while it was made/);
+    assert.equal(code, 0);
+  });
+});
+
+test("what is missing is said with the cure, in one line", async () => {
+  const { "packages.yml": _, ...bare } = PROJECT;
+  const project = writeFiles({ ...bare, "dbt_remote.yml": "elementary: true\n" });
+  const run = await remote(["run"], { cwd: project });
+  assert.equal(run.code, 0, run.stderr);
+  assert.match(
+    run.stderr,
+    /warning: No Elementary report: the project does not have the dbt package elementary\. Add `package: elementary-data\/elementary` to packages\.yml, then: dbt-remote deps && .*\.$/m,
+  );
+  const listed = await remote(["ls", "--elementary"], { cwd: project });
+  assert.equal(listed.code, 0, listed.stderr);
+  assert.match(listed.stderr, /no Elementary report: dbt list leaves no results to report/);
+});
