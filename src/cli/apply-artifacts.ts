@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { OUTSIDE, outsideId } from "../core/placeholders.ts";
 import { type PackItem, readPack } from "../snapshot/read-pack.ts";
 import type { Places } from "./places.ts";
-import { appendWhole, draftName, makeFolders, writeWhole } from "./safe-write.ts";
+import { appendWhole, type Content, draftName, type KnownFolders, makeFolders, writeWhole } from "./safe-write.ts";
 import { realPath } from "./wire-paths.ts";
 
 export interface ApplyOptions {
@@ -63,6 +63,7 @@ export async function applyArtifacts(options: ApplyOptions): Promise<Applied> {
   const { places, replacePackages, appendLog } = options;
   const source = Readable.from(options.pack, { objectMode: false });
   const staging = replacePackages ? await stagingFor(places.packagesDir) : undefined;
+  const known: KnownFolders = new Set();
   const refused: string[] = [];
   let files = 0;
   try {
@@ -75,13 +76,14 @@ export async function applyArtifacts(options: ApplyOptions): Promise<Applied> {
       }
       if (to.kind === "package") {
         if (staging === undefined) continue;
-        await stagePackageFile(staging, path.relative(to.root, to.file), item, mode);
+        await stagePackageFile({ staging, known }, path.relative(to.root, to.file), item, mode);
       } else {
         // The folder itself may be the user's own link to another disk.
         const root = realPath(to.root);
         const file = path.join(root, path.relative(to.root, to.file));
-        if (to.kind === "file") await writeWhole(root, file, item.content, mode);
-        else if (appendLog) await appendWhole(root, file, item.content);
+        makeFolders(root, path.dirname(file), known);
+        if (to.kind === "file") await writeWhole(file, await contentOf(item), mode);
+        else if (appendLog) await appendWhole(file, await contentOf(item));
       }
       files += 1;
     }
@@ -99,13 +101,30 @@ async function stagingFor(packagesDir: string): Promise<string> {
   return staging;
 }
 
-async function stagePackageFile(staging: string, relative: string, item: PackItem, mode: number): Promise<void> {
+/** Files up to this size are taken as a whole. */
+const SMALL_BYTES = 1024 * 1024;
+
+async function contentOf(item: PackItem): Promise<Content> {
+  return item.size <= SMALL_BYTES ? item.bytes() : item.content;
+}
+
+interface Staging {
+  readonly staging: string;
+  readonly known: KnownFolders;
+}
+
+async function stagePackageFile(
+  { staging, known }: Staging,
+  relative: string,
+  item: PackItem,
+  mode: number,
+): Promise<void> {
   const file = path.join(staging, relative);
-  if (item.link === undefined) return writeWhole(staging, file, item.content, mode);
   // A package's link to another place; those to local packages are made anew below.
-  if (path.dirname(relative) === ".") return;
-  await makeFolders(staging, path.dirname(file));
-  await symlink(item.link, file);
+  if (item.link !== undefined && path.dirname(relative) === ".") return;
+  makeFolders(staging, path.dirname(file), known);
+  if (item.link === undefined) await writeWhole(file, await contentOf(item), mode);
+  else await symlink(item.link, file);
 }
 
 /** The new packages take the place of the old ones in one step; local packages are links, as dbt makes them. */

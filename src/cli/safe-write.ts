@@ -1,22 +1,35 @@
 /** Writes files below a folder so that no link in it can lead elsewhere, and so that readers see all of a file or none. */
 import { randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { lstat, mkdir, rename, rm } from "node:fs/promises";
+import {
+  appendFileSync,
+  createReadStream,
+  createWriteStream,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { AppError } from "../core/errors.ts";
 
+/** Folders that were seen to be ones, so that a run's thousand files do not ask for the same ones a thousand times. */
+export type KnownFolders = Set<string>;
+
 /** Makes the folders from `root` (whose own links are followed) down to `folder`. Throws where a link stands in between. */
-export async function makeFolders(root: string, folder: string): Promise<void> {
-  await mkdir(root, { recursive: true });
+export function makeFolders(root: string, folder: string, known: KnownFolders): void {
+  if (known.has(folder)) return;
+  mkdirSync(root, { recursive: true });
   const relative = path.relative(root, folder);
   let at = root;
   for (const part of relative === "" ? [] : relative.split(path.sep)) {
     if (part === "..") throw new AppError("path_outside", `${folder} lies outside of ${root}.`);
     at = path.join(at, part);
-    const stats = await lstat(at).catch(() => undefined);
-    if (stats === undefined) await mkdir(at).catch(ignoreExisting);
+    const stats = lstatSync(at, { throwIfNoEntry: false });
+    if (stats === undefined) mkdirSync(at, { recursive: true });
     else if (!stats.isDirectory()) {
       throw new AppError(
         "path_outside",
@@ -24,10 +37,7 @@ export async function makeFolders(root: string, folder: string): Promise<void> {
       );
     }
   }
-}
-
-function ignoreExisting(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EEXIST") throw error;
+  known.add(folder);
 }
 
 /** A name beside the file that nobody else uses. */
@@ -35,22 +45,30 @@ export function draftName(file: string): string {
   return path.join(path.dirname(file), `.${path.basename(file).slice(0, 100)}.${randomBytes(6).toString("hex")}`);
 }
 
+/** A content that is here already, or comes as a stream. */
+export type Content = Buffer | Readable;
+
 /** Replaces a file as a whole; a link in its place is replaced, not followed. */
-export async function writeWhole(root: string, file: string, content: Readable, mode: number): Promise<void> {
-  await makeFolders(root, path.dirname(file));
+export async function writeWhole(file: string, content: Content, mode: number): Promise<void> {
   const draft = draftName(file);
   try {
-    await pipeline(content, createWriteStream(draft, { flags: "wx", mode }));
-    await rename(draft, file);
+    if (Buffer.isBuffer(content)) {
+      // Handing small files to other threads and back takes longer than writing them.
+      writeFileSync(draft, content, { flag: "wx", mode });
+      renameSync(draft, file);
+    } else {
+      await pipeline(content, createWriteStream(draft, { flags: "wx", mode }));
+      await rename(draft, file);
+    }
   } catch (error) {
-    await rm(draft, { force: true });
+    rmSync(draft, { force: true });
     throw error;
   }
 }
 
 /** Appends a whole content or none: it is received first. */
-export async function appendWhole(root: string, file: string, content: Readable): Promise<void> {
-  await makeFolders(root, path.dirname(file));
+export async function appendWhole(file: string, content: Content): Promise<void> {
+  if (Buffer.isBuffer(content)) return appendFileSync(file, content, { mode: 0o644 });
   const draft = draftName(file);
   try {
     await pipeline(content, createWriteStream(draft, { flags: "wx", mode: 0o644 }));

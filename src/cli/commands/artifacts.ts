@@ -6,7 +6,7 @@ import { readPack } from "../../snapshot/read-pack.ts";
 import { PACK_LIMITS } from "../apply-artifacts.ts";
 import { type OwnCommand, startSession } from "../own-verb.ts";
 import { findRun, oneRef } from "../run-ref.ts";
-import { writeWhole } from "../safe-write.ts";
+import { type KnownFolders, makeFolders, writeWhole } from "../safe-write.ts";
 import { table } from "../table.ts";
 import { realPath } from "../wire-paths.ts";
 
@@ -31,15 +31,13 @@ export async function artifacts(command: OwnCommand): Promise<number> {
   } else {
     const root = realPath(path.resolve(context.cwd, folder));
     const source = Readable.from(await client.artifactPack(run.id), { objectMode: false });
+    const known: KnownFolders = new Set();
     let files = 0;
     for await (const item of readPack(source, PACK_LIMITS)) {
       if (item.link !== undefined) continue;
-      await writeWhole(
-        root,
-        path.join(root, ...item.path.split("/")),
-        item.content,
-        item.mode === "100755" ? 0o755 : 0o644,
-      );
+      const file = path.join(root, ...item.path.split("/"));
+      makeFolders(root, path.dirname(file), known);
+      await writeWhole(file, item.content, item.mode === "100755" ? 0o755 : 0o644);
       files += 1;
     }
     if (files === 0) throw new AppError("artifact_not_found", `Run ${run.number} has no artifacts.`);
