@@ -4,8 +4,11 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { after } from "node:test";
+import type { Credentials } from "../src/api/http.ts";
 import type { CliContext, Terminal } from "../src/cli/context.ts";
+import { credentialsFor } from "../src/cli/detect/credentials-for.ts";
 import { detectOnGoogleCloud } from "../src/cli/detect/google-cloud.ts";
+import type { Access } from "../src/cli/detect/known-servers.ts";
 import { findServer } from "../src/cli/find-server.ts";
 import { loadSettings } from "../src/cli/settings.ts";
 import { tempFolder } from "./folders.ts";
@@ -43,6 +46,8 @@ export interface Looked {
   readonly asked: () => string;
   detect(deadlineMs?: number): ReturnType<typeof detectOnGoogleCloud>;
   find(): ReturnType<typeof findServer>;
+  /** What a server is shown of which this was seen. */
+  credentials(url: string, access: Access): Credentials;
 }
 
 export async function scene({
@@ -87,5 +92,6 @@ export async function scene({
     ...{ gcloud, home: folder, api, asked: () => asked },
     detect: (deadlineMs) => detectOnGoogleCloud(context, settings, deadlineMs === undefined ? {} : { deadlineMs }),
     find: () => findServer(context, settings),
+    credentials: (url, access) => credentialsFor(context, settings, { url, token: undefined, access }),
   };
 }

@@ -8,7 +8,8 @@ import type { FreshToken } from "./credentials.ts";
 import { findGcloud, runGcloud } from "./gcloud.ts";
 import { type GcloudConfig, readGcloudConfig } from "./gcloud-config.ts";
 import { fetchIdToken, idToken, ownerOf } from "./id-token-exchange.ts";
-import { isOnGoogle, metadata } from "./metadata.ts";
+import { isOnGoogle } from "./metadata.ts";
+import { metadataIdToken } from "./metadata-identity.ts";
 import { RetryLater, withRetries } from "./retry.ts";
 import { createTokenFile } from "./token-file.ts";
 
@@ -59,10 +60,7 @@ export async function findIdTokens(params: IdTokenParams): Promise<IdTokens | un
   if (!isOnGoogle(env)) return undefined;
   return kept({
     ...{ audience: "own", owner: "this machine's service account", now },
-    make: async (audience) => {
-      const path = `instance/service-accounts/default/identity?format=full&audience=${encodeURIComponent(audience)}`;
-      return idToken(await metadata(path, { env, fetch: send }), now());
-    },
+    make: async (audience) => idToken(await metadataIdToken({ env, audience, fetch: send }), now()),
   });
 }
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { gcloudStandIn } from "../gcloud-stand-in.ts";
-import { cli, copyProject, startServer, type TestServer, tempFolder } from "../harness.ts";
+import { cli, copyProject, machineNode, startServer, type TestServer, tempFolder } from "../harness.ts";
+import { startHttpStandIn } from "../http-stand-in.ts";
 import { type OidcIssuer, startOidcIssuer } from "../oidc-issuer.ts";
 import { startRunApi } from "../run-services.ts";
 
@@ -45,7 +46,7 @@ test("who gcloud says one is may run dbt, is found without a word, and is named;
     const listed = await running.finally(() => clearTimeout(timer));
     assert.equal(listed.code, 0, listed.stderr);
     assert.match(listed.stdout, /tiny\./);
-    const runs = await cli(["runs", "--json", "--all"], { cwd, home, env });
+    const runs = await cli(["runs", "--json", "--all"], { cwd, home, env, node: machineNode() });
     assert.equal(runs.code, 0, runs.stderr);
     const [run] = JSON.parse(runs.stdout) as { requester: unknown }[];
     assert.match(JSON.stringify(run?.requester), /ada@example\.org/);
@@ -73,5 +74,45 @@ test("who gcloud says one is may run dbt, is found without a word, and is named;
     assert.match(server.stdout(), /whom the issuer of ID tokens knows/);
   } finally {
     await api.close();
+  }
+});
+
+test("a service of Cloud Run believes the tokens that Cloud Run has checked, and does not start open to strangers", async () => {
+  const policy = { bindings: [{ role: "roles/run.invoker", members: ["group:data@example.org"] }] };
+  const google = await startHttpStandIn(({ url }) => {
+    if (url.endsWith("/project/project-id")) return { body: "shop" };
+    if (url.endsWith("/instance/region")) return { body: "projects/1/regions/europe-west1" };
+    if (url.includes("/service-accounts/default/token")) return { body: { access_token: "a", expires_in: 3600 } };
+    return { body: url.endsWith(":getIamPolicy") ? policy : {} };
+  });
+  const env = {
+    K_SERVICE: "dbt",
+    GCE_METADATA_HOST: new URL(google.url).host,
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: `${google.url}/`,
+    DBT_SERVER_AUTH: "cloud-run-iam",
+  };
+  try {
+    const iam = await startServer({ home: tempFolder("home"), env });
+    const claims = { iss: "https://accounts.google.com" };
+    const signed = issuer.token("https://dbt.example.org", { claims });
+    const checked = signed.replace(/[^.]*$/, "SIGNATURE_REMOVED_BY_GOOGLE");
+    const ask = async (headers: Record<string, string>) =>
+      (await fetch(`${iam.url}/api/v1/runs`, { headers, signal: AbortSignal.timeout(10_000) })).status;
+    try {
+      assert.equal(await ask({ authorization: `Bearer ${checked}` }), 200);
+      assert.equal(await ask({ "x-serverless-authorization": `Bearer ${checked}` }), 200);
+      assert.equal(await ask({}), 401);
+      assert.equal(await ask({ authorization: `Bearer ${signed}` }), 401);
+      assert.equal(
+        await ask({ authorization: `Bearer ${checked}`, "x-serverless-authorization": `Bearer ${checked}` }),
+        401,
+      );
+    } finally {
+      await iam.stop();
+    }
+    policy.bindings[0]?.members.push("allUsers");
+    await assert.rejects(startServer({ home: tempFolder("home"), env }), /lets in allUsers/);
+  } finally {
+    await google.close();
   }
 });

@@ -28,14 +28,22 @@ export function credentialsFor(
   return createIdCredentials({
     ...{ url, token },
     identity: async () => {
-      if (new URL(url).protocol !== "https:" && !isLoopbackUrl(url)) return undefined;
+      if (new URL(url).protocol !== "https:" && !isLoopbackUrl(url)) {
+        throw new AppError("server_untrusted", `${url} wants an ID token, which goes over HTTPS only.`, {
+          hint: `Use its https:// URL: --server-url https://${new URL(url).host}`,
+        });
+      }
       return (await import("./google.ts")).idTokensOf(env);
     },
     async check() {
       const { fetchThrough } = await import("./google.ts");
       return checkServer({ url, headers: {}, fetch: fetchThrough(env), signal: AbortSignal.timeout(CHECK_MS) });
     },
-    known: async () => access ?? (await knownAccess(env, url)),
+    async known() {
+      const before = await knownAccess(env, url);
+      // What was seen just now was seen from outside: what the server itself wants is known from before.
+      return access === undefined ? before : { ...access, own: before?.own ?? false };
+    },
     remember: (learnt) => rememberAccess(env, url, learnt).catch(() => undefined),
     ensureOurs: (tokens) => ensureOurs(context, settings, url, tokens),
   });

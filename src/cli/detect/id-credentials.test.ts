@@ -186,6 +186,12 @@ test("without an identity, what is missing is said; a token never goes over plai
     (error) =>
       error instanceof AppError && error.code === "identity_unavailable" && /gcloud auth login/.test(error.hint ?? ""),
   );
+  const plain = await scene({ services: [], flags: { serverUrl: ["http://10.255.255.1:1"] } });
+  await assert.rejects(
+    plain.credentials("http://10.255.255.1:1", { front: true, own: false, isOurs: true }).headers(),
+    (error) => error instanceof AppError && error.code === "server_untrusted" && /HTTPS only/.test(error.message),
+  );
+  assert.deepEqual(plain.gcloud.calls(), []);
   const gcloud = await scene({ services: [{ name: "dbt", url: server.url }], env: { DBT_SERVER_URL: server.url } });
   await assert.rejects(
     (await gcloud.find()).server(),
