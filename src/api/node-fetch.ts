@@ -1,5 +1,5 @@
 /** What the client needs of `fetch`, over Node's own HTTP client: loading Node's `fetch` takes longer than a short command. */
-import { Agent, type IncomingMessage, request as requestHttp } from "node:http";
+import type { Agent, IncomingMessage } from "node:http";
 import type { HttpFetch, HttpResponse } from "./http.ts";
 
 /** As long as `fetch` would wait for a server that says nothing. */
@@ -8,16 +8,16 @@ const SILENCE_MS = 300_000;
 /** Connections are kept for the next request. */
 export function createNodeFetch(): HttpFetch {
   const agents = new Map<string, Agent>();
-  return async (url, { method, headers, body, signal }) => {
+  return (url, { method, headers, body, signal }) => {
     const target = new URL(url);
-    const isTls = target.protocol === "https:";
-    const https = isTls ? await import("node:https") : undefined;
-    const agent = agents.get(target.protocol) ?? new (https?.Agent ?? Agent)({ keepAlive: true });
+    // An import statement would read everything that the module exports, and so load what is exported lazily.
+    const http = process.getBuiltinModule(target.protocol === "https:" ? "node:https" : "node:http");
+    const agent = agents.get(target.protocol) ?? new http.Agent({ keepAlive: true });
     agents.set(target.protocol, agent);
     return new Promise((resolve, reject) => {
       const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
       const options = { method, agent, headers: { ...headers, ...length } };
-      const sent = (https?.request ?? requestHttp)(target, options, (message) => resolve(responseOf(message)));
+      const sent = http.request(target, options, (message) => resolve(responseOf(message)));
       sent.on("error", reject);
       // Not as an option: Node would bind the connection to it as well, which is kept for other requests.
       const giveUp = (): void => void sent.destroy();

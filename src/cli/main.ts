@@ -15,7 +15,10 @@ process.exitCode = await main({
   env: { ...env },
   cwd: process.cwd(),
   platform: process.platform,
-  stdin: process.stdin,
+  // Opened where something is asked.
+  get stdin() {
+    return process.stdin;
+  },
   stdout: process.stdout,
   stderr: process.stderr,
   signals: process,
