@@ -7,8 +7,11 @@ export interface GcloudOptions {
   readonly account?: string;
   readonly project?: string;
   readonly identityToken?: string;
+  /** Empty: it fails. */
   readonly accessToken?: string;
 }
+
+const FAILS = 'echo "half-a-token"; echo "ERROR: (gcloud.auth) there is no account" >&2; exit 1';
 
 export interface GcloudStandIn {
   /** Where gcloud is on PATH, and its configuration. */
@@ -39,9 +42,9 @@ export function gcloudStandIn(options: GcloudOptions = {}): GcloudStandIn {
 echo "$*" >> '${at("calls")}'
 case "$*" in
   "auth print-identity-token"*)
-    if [ ! -s '${at("token")}' ]; then echo "half-a-token"; echo "ERROR: (gcloud.auth) there is no account" >&2; exit 1; fi
+    if [ ! -s '${at("token")}' ]; then ${FAILS}; fi
     cat '${at("token")}' ;;
-  "auth print-access-token") echo "${options.accessToken ?? "access"}" ;;
+  "auth print-access-token") ${options.accessToken === "" ? FAILS : `echo "${options.accessToken ?? "access"}"`} ;;
   *) echo "ERROR: not known here: $*" >&2; exit 2 ;;
 esac
 `,

@@ -28,6 +28,9 @@ export async function service(answer: (request: SeenRequest) => StandInAnswer): 
   return server;
 }
 
+/** Tests of what is found must not depend on how busy the machine is. */
+const UNHURRIED_MS = 20_000;
+
 export interface Scene {
   readonly services: readonly ListedService[];
   readonly api?: RunApiOptions;
@@ -90,7 +93,7 @@ export async function scene({
   const settings = await loadSettings(context, flags, projectDir);
   return {
     ...{ gcloud, home: folder, api, asked: () => asked },
-    detect: (deadlineMs) => detectOnGoogleCloud(context, settings, deadlineMs === undefined ? {} : { deadlineMs }),
+    detect: (deadlineMs = UNHURRIED_MS) => detectOnGoogleCloud(context, settings, { deadlineMs }),
     find: () => findServer(context, settings),
     credentials: (url, access) => credentialsFor(context, settings, { url, token: undefined, access }),
   };

@@ -25,7 +25,8 @@ export interface DetectedServer {
   readonly access: Access;
 }
 
-const DEADLINE_MS = 2_800;
+/** What is promised is 3 s. */
+export const DEADLINE_MS = 2_800;
 /** Of which the services themselves get at least this. */
 const PROBES_MS = 900;
 const UNLABELLED_MS = 500;

@@ -5,6 +5,7 @@ import type { Candidate } from "./candidates.ts";
 import type { CloudPlace } from "./known-servers.ts";
 import type { Probed } from "./probe.ts";
 
+const NOT_HERE = "No dbt-server was found on this machine";
 const NAME_IT = "Name a server: --server-url URL, DBT_SERVER_URL=URL, or dbt-remote config set server_url URL";
 
 /** What follows the first line of a hint. */
@@ -25,7 +26,7 @@ export function notConfigured(platform: NodeJS.Platform, hasGcloud: boolean, pro
       : hasGcloud
         ? "gcloud has no project to look in"
         : "gcloud is not installed, which would say where on Google Cloud to look";
-  return new AppError("server_not_found", `No dbt-server was found on this machine, none was named, and ${why}.`, {
+  return new AppError("server_not_found", `${NOT_HERE}, none was named, and ${why}.`, {
     hint: lines(
       startOne(platform),
       NAME_IT,
@@ -38,24 +39,26 @@ export function notConfigured(platform: NodeJS.Platform, hasGcloud: boolean, pro
 }
 
 export function tooSlow(projectId: string): AppError {
-  return new AppError("server_not_found", `Google did not list the services of ${projectId} in time.`, {
-    hint: lines("Try again.", NAME_IT),
-  });
+  return new AppError(
+    "server_not_found",
+    `${NOT_HERE}, and Google did not list the services of ${projectId} in time.`,
+    {
+      hint: lines("Try again.", NAME_IT),
+    },
+  );
 }
 
 /** Google's own refusal, with the role that is missing; other errors as they are. */
 export function listedBefore(error: unknown, { projectId }: CloudPlace): unknown {
   if (!(error instanceof AppError)) return error;
   const { message, code } = error;
-  if (code === "server_not_found" || code === "identity_unavailable") return error;
-  return new AppError("server_not_found", `The Cloud Run services of ${projectId} can't be listed: ${message}`, {
-    hint: lines(
-      ...(code === "forbidden"
-        ? [`Whoever you are to Google needs roles/run.viewer on ${projectId} (it holds run.services.list)`]
-        : ["Check the project's id, and gcloud auth login"]),
-      NAME_IT,
-    ),
-  });
+  if (code === "server_not_found") return error;
+  const problem = `${NOT_HERE}, and the Cloud Run services of ${projectId} can't be listed: ${message}`;
+  const cure =
+    code === "forbidden"
+      ? `Whoever you are to Google needs roles/run.viewer on ${projectId} (it holds run.services.list)`
+      : "Check the project's id, and: gcloud auth login";
+  return new AppError("server_not_found", problem, { hint: lines(cure, NAME_IT) });
 }
 
 export function severalFound(servers: readonly Candidate[]): AppError {
@@ -70,7 +73,7 @@ export function noneFound({ projectId, location }: CloudPlace, probed: readonly 
   const names = (all: readonly Probed[]) => all.map(({ candidate }) => candidate.name).join(", ");
   const [first] = probed;
   if (first === undefined) {
-    return new AppError("server_not_found", `No dbt-server was found here, and ${where} has no Cloud Run services.`, {
+    return new AppError("server_not_found", `${NOT_HERE}, and ${where} has no Cloud Run services.`, {
       hint: lines(NAME_IT, "Look elsewhere: --project-id ID, --location REGION"),
     });
   }
@@ -92,7 +95,7 @@ export function noneFound({ projectId, location }: CloudPlace, probed: readonly 
   const count = new Set(probed.map(({ candidate }) => candidate)).size;
   return new AppError(
     "server_not_found",
-    `None of the ${count} Cloud Run services of ${where} was found to be a dbt-server.`,
+    `${NOT_HERE}, and none of the ${count} Cloud Run services of ${where} was seen to be one.`,
     {
       hint: lines(...facts, NAME_IT, "Look elsewhere: --project-id ID, --location REGION"),
     },
