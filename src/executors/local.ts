@@ -104,8 +104,13 @@ export function createLocalExecutor(options: LocalExecutorOptions): Executor {
 
     async drain(withinMs) {
       for (const id of children.keys()) signalIfThere(findJob({ kind: "local", id }), "SIGTERM");
-      const ends = Promise.all(children.values());
-      await Promise.race([ends, new Promise((resume) => setTimeout(resume, withinMs).unref())]);
+      let timer: NodeJS.Timeout | undefined;
+      // Jobs do not keep this process alive; the timer does.
+      const late = new Promise((resume) => {
+        timer = setTimeout(resume, withinMs);
+      });
+      await Promise.race([Promise.all(children.values()), late]);
+      clearTimeout(timer);
     },
 
     async close() {

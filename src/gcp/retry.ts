@@ -7,7 +7,7 @@ export interface RetryPolicy {
 }
 
 /** For what somebody waits for. */
-export const PATIENT: RetryPolicy = { giveUpAfterMs: 45_000, firstPauseMs: 100, maxPauseMs: 5_000 };
+export const PATIENT: RetryPolicy = { giveUpAfterMs: 45_000, firstPauseMs: 100, maxPauseMs: 3_000 };
 
 export interface Attempt {
   /** True once an earlier attempt may have been carried out although its answer never came. */

@@ -14,12 +14,18 @@ export interface ReconcilerParams {
 /** A run that is asked for again within this time is taken to be as it was. */
 const FRESH_MS = 2_000;
 /** An executor that can't be asked must not keep its runs from being shown. */
-const LONGEST_MS = 10_000;
+const LONGEST_MS = 5_000;
 const REMEMBERED = 1_000;
+
+interface Look {
+  readonly found: Promise<Run>;
+  readonly atMs: number;
+  isUnderWay: boolean;
+}
 
 /** The run as it is in truth. Whoever asks meanwhile for the same waits for the same answer. */
 export function createReconciler({ reaper, runs, dispatch, now }: ReconcilerParams): (run: Run) => Promise<Run> {
-  const looks = new Map<string, { readonly done: Promise<Run>; readonly atMs: number }>();
+  const looks = new Map<string, Look>();
 
   async function look(run: Run): Promise<Run> {
     await reaper.look(run);
@@ -29,31 +35,39 @@ export function createReconciler({ reaper, runs, dispatch, now }: ReconcilerPara
     return (await runs.get(run.id)) ?? after;
   }
 
-  return async (run) => {
-    if (isTerminal(run.status)) return run;
-    const found = looks.get(run.id);
-    if (found !== undefined && now() - found.atMs < FRESH_MS) {
-      const seen = await found.done;
-      // What was just read may be newer.
-      return isTerminal(seen.status) || seen.status === run.status ? seen : run;
-    }
-    const done = inTime(look(run), run);
-    looks.set(run.id, { done, atMs: now() });
+  function begin(run: Run): Look {
+    const entry: Look = { found: look(run), atMs: now(), isUnderWay: true };
+    entry.found
+      .catch(() => undefined)
+      .finally(() => {
+        entry.isUnderWay = false;
+      });
+    looks.set(run.id, entry);
     for (const oldest of looks.keys()) {
       if (looks.size <= REMEMBERED) break;
       looks.delete(oldest);
     }
-    return done;
+    return entry;
+  }
+
+  return async (run) => {
+    if (isTerminal(run.status)) return run;
+    const known = looks.get(run.id);
+    const entry = known !== undefined && (known.isUnderWay || now() - known.atMs < FRESH_MS) ? known : begin(run);
+    const seen = await inTime(entry.found, run, entry.atMs + LONGEST_MS - now());
+    // What was just read may be newer.
+    return isTerminal(seen.status) || seen.status === run.status ? seen : run;
   };
 }
 
-async function inTime(looked: Promise<Run>, run: Run): Promise<Run> {
+/** The run as it was where that takes too long. */
+async function inTime(found: Promise<Run>, run: Run, limitMs: number): Promise<Run> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Run>((resolve) => {
-    timer = setTimeout(resolve, LONGEST_MS, run);
+    timer = setTimeout(resolve, Math.max(0, limitMs), run);
   });
   try {
-    return await Promise.race([looked, late]);
+    return await Promise.race([found, late]);
   } finally {
     clearTimeout(timer);
   }

@@ -171,8 +171,9 @@ export async function createService(params: ServiceParams): Promise<Service> {
     }),
     async cancel(run, by, reason) {
       await cancellations.request(run.id, by.label, reason);
-      // A run that has not begun has no job to obey.
-      await look();
+      // A run that has not begun has no job to obey. The others' jobs hear of it, whatever the executor says.
+      const looking = look();
+      if (run.status === "pending") await looking;
     },
     signedDownloads: settings.signedDownloads === true,
     onError: params.onError,

@@ -26,11 +26,16 @@ interface RefRequest extends Pick<FastifyRequest, "requester"> {
 }
 
 /** Throws `run_not_found` or `run_ambiguous`. */
-export async function findRun({ stores, reconciled }: AppContext, request: RefRequest): Promise<Run> {
+export async function findRun(context: AppContext, request: RefRequest): Promise<Run> {
+  return context.reconciled(await findRecord(context, request));
+}
+
+/** As it was written down last, whatever has become of its job since. */
+export async function findRecord({ stores }: AppContext, request: RefRequest): Promise<Run> {
   const requesterId = requesterOf(request).id;
   const workspace = askedWorkspace(requesterId, request.query);
   const { ref } = request.params;
-  return reconciled(await stores.runs.resolve(ref, { requesterId, workspace, all: request.query.all === true }));
+  return stores.runs.resolve(ref, { requesterId, workspace, all: request.query.all === true });
 }
 
 /** Key of the workspace that a query names; null where it names none. */

@@ -4,7 +4,7 @@ import { CancelRequest, RunAnswer, RunList, RunListQuery, RunRequest, RunView } 
 import { AppError } from "../../core/errors.ts";
 import { isTerminal } from "../../core/run.ts";
 import { type App, type AppContext, requesterOf } from "./context.ts";
-import { askedWorkspace, findRun, RefParams, RefQuery } from "./refs.ts";
+import { askedWorkspace, findRecord, findRun, RefParams, RefQuery } from "./refs.ts";
 
 /** Small clients send whole projects in it. */
 const BODY_LIMIT = 48 * 1024 * 1024;
@@ -79,7 +79,7 @@ export function addRunRoutes(app: App, context: AppContext): void {
       },
     },
     async (request, reply) => {
-      const run = await findRun(context, request);
+      const run = await findRecord(context, request);
       const requester = requesterOf(request);
       if (run.requester.id !== requester.id && request.params.ref.toLowerCase() !== run.id) {
         throw new AppError(

@@ -20,14 +20,17 @@ export interface LogWriterParams {
   readonly pieces: readonly Piece[];
 }
 
-/** How far apart appends should be while somebody follows, and while nobody does: each costs an object. */
-const FOLLOWED_PACE_MS = 1_000;
+/**
+ * How far apart appends should be while somebody follows, and while nobody does: each costs an object. The first is a
+ * little longer than the pause of the head's writer, which then tells of each append at once.
+ */
+const FOLLOWED_PACE_MS = 1_100;
 const ALONE_PACE_MS = 5_000;
 /** Readers hold a whole object. */
 const MAX_PIECE_BYTES = 4 * 1024 * 1024;
 const READ_AT_ONCE = 16;
 /** A run goes on without State for this long; only then is its output lost. */
-const INSIST: RetryPolicy = { giveUpAfterMs: 10 * 60_000, firstPauseMs: 500, maxPauseMs: 10_000 };
+const INSIST: RetryPolicy = { giveUpAfterMs: 10 * 60_000, firstPauseMs: 500, maxPauseMs: 3_000 };
 
 export function openLogWriter({ storage, heads, runId, name, pieces: known }: LogWriterParams): LogWriter {
   const folder = logFolder(runId, name);
