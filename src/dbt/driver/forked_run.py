@@ -58,6 +58,7 @@ def run_forked(
     events_fd = take_over(streams)
     watch(connection)
     resemble_new_process()
+    dbt_driver.relax_collector()
     code = 1
     try:
         write_fully(2, printed)
