@@ -8,6 +8,7 @@ descriptor of their own, one JSON object a line, in the form of dbt's `--log-for
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
