@@ -47,7 +47,7 @@ export interface Looked {
   readonly home: string;
   readonly api: HttpStandIn;
   readonly asked: () => string;
-  detect(deadlineMs?: number): ReturnType<typeof detectOnGoogleCloud>;
+  detect(deadlineMs?: number, startingMs?: number): ReturnType<typeof detectOnGoogleCloud>;
   find(): ReturnType<typeof findServer>;
   /** What a server is shown of which this was seen. */
   credentials(url: string, access: Access): Credentials;
@@ -93,7 +93,8 @@ export async function scene({
   const settings = await loadSettings(context, flags, projectDir);
   return {
     ...{ gcloud, home: folder, api, asked: () => asked },
-    detect: (deadlineMs = UNHURRIED_MS) => detectOnGoogleCloud(context, settings, { deadlineMs }),
+    detect: (deadlineMs = UNHURRIED_MS, startingMs = UNHURRIED_MS) =>
+      detectOnGoogleCloud(context, settings, { deadlineMs, startingMs }),
     find: () => findServer(context, settings),
     credentials: (url, access) => credentialsFor(context, settings, { url, token: undefined, access }),
   };

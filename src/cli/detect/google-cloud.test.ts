@@ -158,6 +158,34 @@ test("many services that hang do not hold it up: the deadline is for everything"
   await fails(alone.detect(2_200), /s0, .*s44 did not answer in time and may be starting/);
 });
 
+test("a server behind Cloud Run that is only starting is waited for", async () => {
+  let starts = 0;
+  const behind = SERVICES.behindIam(() => TOKEN);
+  const server = await service((request) => {
+    if (request.headers["authorization"] === undefined) return behind(request);
+    starts += 1;
+    return starts === 1 ? SERVICES.silent(request) : behind(request);
+  });
+  const services = [{ name: "dbt", url: server.url, isLabelled: true }];
+  assert.equal((await (await scene({ services })).detect(2_200)).url, server.url);
+  assert.equal(starts, 2);
+  const never = await service((request) =>
+    request.headers["authorization"] === undefined ? behind(request) : SERVICES.silent(request),
+  );
+  const waiting = await scene({ services: [{ name: "dbt", url: never.url, isLabelled: true }] });
+  await fails(waiting.detect(2_200, 300), /dbt did not answer in time and may be starting/);
+});
+
+test("where no token can be had, the reason is said, unless another service is the server", async () => {
+  const wanting = { name: "dbt", url: (await service(SERVICES.wantsToken)).url, isLabelled: true };
+  const gcloud = { identityToken: "" };
+  const alone = await scene({ services: [wanting], gcloud });
+  await assert.rejects(alone.detect(), /there is no account/);
+  const open = await service(SERVICES.dbtServer);
+  const both = await scene({ services: [wanting, { name: "b", url: open.url, isLabelled: true }], gcloud });
+  assert.equal((await both.detect()).url, open.url);
+});
+
 test("gcloud or Google that hang are given up, and said", async () => {
   const looked = await scene({ services: [], api: { refusal: { fault: "silence" } } });
   await fails(looked.detect(1_200), /did not list the services of shop in time/);

@@ -18,6 +18,8 @@ import { type Probed, probe } from "./probe.ts";
 export interface DetectOptions {
   /** For everything but the time that the user takes to answer. Default: 2.8 s. */
   readonly deadlineMs?: number;
+  /** For one service that is most likely the server, and is starting. Default: 15 s. */
+  readonly startingMs?: number;
 }
 
 export interface DetectedServer {
@@ -29,6 +31,8 @@ export interface DetectedServer {
 export const DEADLINE_MS = 2_800;
 /** Of which the services themselves get at least this. */
 const PROBES_MS = 900;
+/** A container that nobody has used for a while takes some seconds to be there. */
+const STARTING_MS = 15_000;
 const UNLABELLED_MS = 500;
 /** A server that was found before is looked at again only for as long as nobody notices. */
 const AGAIN_MS = 700;
@@ -39,7 +43,7 @@ const MOST_QUESTIONS = 3;
 export async function detectOnGoogleCloud(
   context: CliContext,
   settings: Settings,
-  { deadlineMs = DEADLINE_MS }: DetectOptions = {},
+  { deadlineMs = DEADLINE_MS, startingMs = STARTING_MS }: DetectOptions = {},
 ): Promise<DetectedServer> {
   const { env } = context;
   const startedAt = performance.now();
@@ -72,7 +76,16 @@ export async function detectOnGoogleCloud(
   const [labelled, others] = [true, false].map((wanted) =>
     candidates.filter(({ isLabelled }) => isLabelled === wanted),
   );
-  const tokenFor = async ({ url }: Candidate) => (await identity)?.get(url);
+  let problem: unknown;
+  const tokenFor = async ({ url }: Candidate): Promise<string | undefined> => {
+    try {
+      return await (await identity)?.get(url);
+    } catch (error) {
+      // Told only where it matters: another service may be the server, and want no token.
+      problem ??= error;
+      return undefined;
+    }
+  };
 
   let probed = await probe({
     ...{ candidates: labelled ?? [], fetch, tokenFor },
@@ -84,9 +97,23 @@ export async function detectOnGoogleCloud(
     if (!more.some(isServer)) probed = [...probed, ...(await askAndProbe(context, settings, more, identity, tokenFor))];
   }
 
+  // Google has answered for it and let the token pass: now it is its own turn, and there is nothing else to wait for.
+  const starting = probed.filter(
+    ({ answer, wasShown, candidate }) => candidate.isLabelled && answer === "silent" && wasShown,
+  );
+  if (starting.length === 1 && !probed.some(isServer)) {
+    const again = await probe({
+      candidates: starting.map(({ candidate }) => candidate),
+      fetch,
+      tokenFor,
+      timeoutMs: startingMs,
+    });
+    probed = [...probed.filter((each) => each !== starting[0]), ...again];
+  }
+
   const servers = probed.filter(isServer);
   const [server] = servers;
-  if (server === undefined) throw noneFound(place, probed);
+  if (server === undefined) throw problem ?? noneFound(place, probed);
   if (servers.length > 1) throw severalFound(servers.map(({ candidate }) => candidate));
   const { url, name, region } = server.candidate;
   await offerToRemember(context, settings, place, { url, name, region, wasAsked: remembered?.url === url });

@@ -82,13 +82,18 @@ export function noneFound({ projectId, location }: CloudPlace, probed: readonly 
     ({ answer, wasShown, candidate }) =>
       answer === "refused" && !wasShown && !shown.some((each) => each.candidate === candidate),
   );
+  const unshown = refused.filter(({ candidate }) => candidate.isLabelled);
+  const unlabelled = refused.filter(({ candidate }) => !candidate.isLabelled);
   const silent = probed.filter(({ answer, candidate }) => answer === "silent" && candidate.isLabelled);
   const facts = [
     ...(shown.length > 0 ? [`${names(shown)} did not let you in: you need roles/run.invoker on the service`] : []),
     ...(silent.length > 0 ? [`${names(silent)} did not answer in time and may be starting: try again`] : []),
-    ...(refused.length > 0
+    ...(unshown.length > 0
+      ? [`${names(unshown)} wants to know who you are, and this machine has no ID token: gcloud auth login`]
+      : []),
+    ...(unlabelled.length > 0
       ? [
-          `${refused.length === 1 ? names(refused) : `${refused.length} services`} did not say: without the label ${LABEL}, who you are is not shown. If one is a dbt-server: gcloud run services update SERVICE --update-labels ${LABEL}, or --trust-server`,
+          `${unlabelled.length === 1 ? names(unlabelled) : `${unlabelled.length} services`} did not say: without the label ${LABEL}, who you are is not shown. If one is a dbt-server: gcloud run services update SERVICE --update-labels ${LABEL}, or --trust-server`,
         ]
       : []),
   ];

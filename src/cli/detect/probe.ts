@@ -6,7 +6,7 @@ import { type CheckAnswer, checkServer } from "./check-server.ts";
 export interface Probed {
   readonly candidate: Candidate;
   readonly answer: CheckAnswer;
-  /** Whether it was shown an ID token. */
+  /** Whether it wanted to know who asks, and was to be shown an ID token. */
   readonly wasShown: boolean;
 }
 
@@ -28,20 +28,21 @@ const OTHERS_MS = 600;
 export async function probe({ candidates, tokenFor, fetch, timeoutMs }: ProbeParams): Promise<Probed[]> {
   const stop = new AbortController();
   const timers = [setTimeout(() => stop.abort(), timeoutMs)];
-  const results = new Map<Candidate, Probed>();
+  const results = new Map<Candidate, CheckAnswer>();
+  const shown = new Set<Candidate>();
   const waiting = [...candidates];
 
   const look = async (candidate: Candidate): Promise<void> => {
     const { url } = candidate;
     const check = (headers: Record<string, string>) => checkServer({ url, headers, signal: stop.signal, fetch });
     let answer = await check({});
-    let wasShown = false;
-    const token = answer === "refused" ? await tokenFor?.(candidate) : undefined;
-    if (token !== undefined && !stop.signal.aborted) {
-      wasShown = true;
-      answer = await check({ authorization: `Bearer ${token}` });
+    if (answer === "refused" && tokenFor !== undefined && !stop.signal.aborted) {
+      shown.add(candidate);
+      const token = await tokenFor(candidate);
+      if (token === undefined) shown.delete(candidate);
+      else if (!stop.signal.aborted) answer = await check({ authorization: `Bearer ${token}` });
     }
-    results.set(candidate, { candidate, answer, wasShown });
+    if (!stop.signal.aborted) results.set(candidate, answer);
     if (answer === "dbt-server") timers.push(setTimeout(() => stop.abort(), OTHERS_MS));
   };
   const worker = async (): Promise<void> => {
@@ -59,5 +60,9 @@ export async function probe({ candidates, tokenFor, fetch, timeoutMs }: ProbePar
     for (const timer of timers) clearTimeout(timer);
     stop.abort();
   }
-  return candidates.map((candidate) => results.get(candidate) ?? { candidate, answer: "silent", wasShown: false });
+  return candidates.map((candidate) => ({
+    candidate,
+    answer: results.get(candidate) ?? "silent",
+    wasShown: shown.has(candidate),
+  }));
 }
