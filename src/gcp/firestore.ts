@@ -97,7 +97,7 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
     }),
     // Left to itself, gRPC waits up to two minutes before it tries a server again that was out of reach.
     "grpc.initial_reconnect_backoff_ms": 500,
-    "grpc.max_reconnect_backoff_ms": 2_000,
+    "grpc.max_reconnect_backoff_ms": 1_000,
     // Notices a connection that has gone without a word.
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
@@ -105,6 +105,8 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
   const count = ({ kind, operation, name, bytes = 0 }: Operation): void =>
     onUse?.({ service: "firestore", kind, operation, name, bytes });
   const outage = createOutageWatch(() => db.doc(PROBE).get());
+  /** Attempts that nobody waits for any more: the library itself goes on with them for up to some minutes. */
+  const abandoned = new Set<Promise<unknown>>();
 
   return {
     db,
@@ -117,7 +119,7 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
         return await withRetries(retry, isRetryable, async () => {
           count(operation);
           try {
-            return await inTime(action());
+            return await inTime(action(), abandoned);
           } catch (error) {
             if (isOutOfReach(error)) outage.failed();
             throw error;
@@ -129,9 +131,11 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
       }
     },
     onRecovered: outage.onRecovered,
-    close() {
+    async close() {
       outage.close();
-      return db.terminate();
+      if (abandoned.size === 0) return db.terminate();
+      // Where it is ended under them, the library fails in a way that nobody can catch.
+      void Promise.allSettled([...abandoned]).then(() => db.terminate());
     },
   };
 }
@@ -147,10 +151,15 @@ async function loadLibrary(): Promise<Library> {
   }
 }
 
-async function inTime<T>(action: Promise<T>): Promise<T> {
+async function inTime<T>(action: Promise<T>, abandoned: Set<Promise<unknown>>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new RetryLater(new Error(`no answer for ${TIMEOUT_MS / 1000} s`))), TIMEOUT_MS);
+    timer = setTimeout(() => {
+      abandoned.add(action);
+      const settle = (): void => void abandoned.delete(action);
+      action.then(settle, settle);
+      reject(new RetryLater(new Error(`no answer for ${TIMEOUT_MS / 1000} s`)));
+    }, TIMEOUT_MS);
   });
   try {
     return await Promise.race([action, late]);

@@ -8,9 +8,9 @@ export interface OutageWatch {
   close(): void;
 }
 
-const PROBE_EVERY_MS = 1_000;
+const PROBE_EVERY_MS = 500;
 /** A client may go on trying behind a probe. */
-const PROBES_AT_ONCE = 5;
+const PROBES_AT_ONCE = 8;
 
 /** `probe` asks for something that costs next to nothing, and rejects where there is no answer. */
 export function createOutageWatch(probe: () => Promise<unknown>): OutageWatch {

@@ -17,7 +17,9 @@ setTimeout(() => process.exit(99), 120_000);
 setInterval(() => {
   if (!existsSync(folder)) process.exit(99);
   const end = join(folder, `${runId}.end`);
-  if (!existsSync(end)) return;
+  // Made, and then written.
+  const exitCode = existsSync(end) ? readFileSync(end, "utf8") : "";
+  if (exitCode === "") return;
   child.kill("SIGKILL");
-  process.exit(Number(readFileSync(end, "utf8")));
+  process.exit(Number(exitCode));
 }, 20);
