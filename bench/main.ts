@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --sizes 20,200,1000 --rounds 5 --followers 500,1000 --runs 20 --sent 20,1000,5000 --json FILE --full]`:
+ * `npm run bench [-- --sizes 20,200,1000 --rounds 5 --followers 500,1000 --runs 20 --sent 20,1000,5000 --json FILE --full --cloud]`:
  * measures and prints one report. An empty list leaves a part out.
  */
 import { execFileSync } from "node:child_process";
@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { prepareExample } from "../scripts/example-data.mjs";
 import { python } from "../test/programs.ts";
 import { type BytesSent, measureBytesSent } from "./bytes-sent.ts";
+import { measureCloudCost } from "./cloud-cost.ts";
 import { type Comparison, compareExample, compareGenerated, type Memory } from "./comparison.ts";
 import { type Followers, measureFollowers } from "./followers.ts";
 import { measureLatency } from "./latency.ts";
@@ -26,6 +27,8 @@ const { values } = parseArgs({
     "no-example": { type: "boolean", default: false },
     json: { type: "string" },
     full: { type: "boolean", default: false },
+    // Needs Google's emulators, and five minutes.
+    cloud: { type: "boolean", default: false },
   },
 });
 const numbers = (text: string) => text.split(",").filter(Boolean).map(Number);
@@ -57,12 +60,13 @@ for (const count of numbers(values.followers)) followers.push(await measureFollo
 const manyRuns: ManyRuns[] = [];
 for (const runs of numbers(values.runs)) manyRuns.push(await measureManyRuns(stopwatch, runs));
 stopwatch.close();
+const cloudCosts = values.cloud ? await measureCloudCost() : [];
 
 const results = {
   machine: machine(),
   versions: `Node ${process.version}, dbt-core ${core}, dbt-duckdb ${adapter}`,
   load: { before, after: load() },
-  ...{ comparisons, memory, startUp, latency, followers, manyRuns, bytesSent },
+  ...{ comparisons, memory, startUp, latency, followers, manyRuns, bytesSent, cloudCosts },
 };
 if (values.json) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
 console.log(report(results));

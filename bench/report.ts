@@ -1,6 +1,8 @@
 /** The benchmark's tables, in Markdown. */
 import { cpus, loadavg, release, totalmem, type } from "node:os";
+import type { RunCost } from "../test/run-cost.ts";
 import type { BytesSent } from "./bytes-sent.ts";
+import { cloudCostRows } from "./cloud-cost.ts";
 import { type Comparison, type Measured, type Memory, overheads, ratios, SIDES, type SideName } from "./comparison.ts";
 import type { Followers } from "./followers.ts";
 import type { Latency } from "./latency.ts";
@@ -20,6 +22,7 @@ export interface Results {
   readonly followers: readonly Followers[];
   readonly manyRuns: readonly ManyRuns[];
   readonly bytesSent: readonly BytesSent[];
+  readonly cloudCosts: readonly RunCost[];
 }
 
 export function machine(): string {
@@ -134,6 +137,11 @@ function memoryTable(memory: readonly Memory[]): string {
   );
 }
 
+function cloudCostTable(costs: readonly RunCost[]): string {
+  const [head = [], ...rows] = cloudCostRows(costs);
+  return table(head, rows);
+}
+
 export function report(results: Results): string {
   return [
     `Machine: ${results.machine}. Load before: ${results.load.before}; after: ${results.load.after}. ${results.versions}.`,
@@ -144,5 +152,6 @@ export function report(results: Results): string {
     manyRunsTable(results.manyRuns),
     bytesTable(results.bytesSent),
     memoryTable(results.memory),
+    ...(results.cloudCosts.length === 0 ? [] : [cloudCostTable(results.cloudCosts)]),
   ].join("\n\n");
 }

@@ -3,9 +3,14 @@ import { test } from "node:test";
 import { update } from "../src/state/compare-and-set.ts";
 import { outage } from "./gcp-outage.ts";
 import { openGcpStates } from "./gcp-states.ts";
+import { jobOutage } from "./job-outage.ts";
 
 test("a job without State for some seconds loses no line, and nothing seems absent to it", async (context) => {
   await outage(context, 6_000);
+});
+
+test("a job goes on through some seconds without State, in which dbt ends", { timeout: 120_000 }, async (context) => {
+  await jobOutage(context, 8_000);
 });
 
 test("writes whose answers are lost are counted once", async (context) => {

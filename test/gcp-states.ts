@@ -1,6 +1,7 @@
 /** State on the emulators, opened several times as by several processes, with what each asks of Google counted. */
 import type { TestContext } from "node:test";
 import { connectGcp, type GcpClients } from "../src/gcp/connect.ts";
+import { STATE_PATIENCE } from "../src/job/pace.ts";
 import { openGcpState } from "../src/state/gcp/open.ts";
 import type { State } from "../src/state/port.ts";
 import { countUse, type UseCounter } from "./count-use.ts";
@@ -38,7 +39,10 @@ export async function openGcpStates(
       env = { FIRESTORE_EMULATOR_HOST: firestore.host, STORAGE_EMULATOR_HOST: `http://${storage.host}` };
     }
     const use = countUse();
-    const clients = await connectGcp({ ...place, env: { ...env }, home: "/", now: Date.now, onUse: use.onUse });
+    // Those behind proxies are as patient as a job is.
+    const retry = number < behindProxies ? { retry: STATE_PATIENCE } : {};
+    const connection = { ...place, env: { ...env }, home: "/", now: Date.now, onUse: use.onUse, ...retry };
+    const clients = await connectGcp(connection);
     const state = openGcpState({ ...clients, now: Date.now });
     context.after(async () => {
       for (const proxy of proxies) proxy.restore();

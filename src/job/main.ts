@@ -66,11 +66,13 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Only what is used is loaded. */
 async function openState({ google, dataDir }: JobSettings, env: Environment, now: () => number): Promise<State> {
   if (google === undefined) return (await import("../state/local/open.ts")).openLocalState({ dataDir, now });
-  const [{ connectGcp }, { openGcpState }] = await Promise.all([
+  const [{ connectGcp }, { openGcpState }, { STATE_PATIENCE }] = await Promise.all([
     import("../gcp/connect.ts"),
     import("../state/gcp/open.ts"),
+    import("./pace.ts"),
   ]);
-  return openGcpState({ ...(await connectGcp({ ...google, env, home: env["HOME"] ?? "/", now })), now });
+  const home = env["HOME"] ?? "/";
+  return openGcpState({ ...(await connectGcp({ ...google, env, home, now, retry: STATE_PATIENCE })), now });
 }
 
 /** Connected when a secret is asked for. */

@@ -7,6 +7,8 @@ export interface Pace {
   /** In case a change was not told. */
   readonly cancellationEveryMs: number;
   readonly followersEveryMs: number;
+  /** How long the run's end is tried to be written down. */
+  readonly insistMs: number;
 }
 
 export const LOCAL_PACE: Pace = {
@@ -16,6 +18,7 @@ export const LOCAL_PACE: Pace = {
   leaseTtlMs: 30_000,
   cancellationEveryMs: 1_500,
   followersEveryMs: 1_000,
+  insistMs: 30_000,
 };
 
 export const GCP_PACE: Pace = {
@@ -24,4 +27,8 @@ export const GCP_PACE: Pace = {
   leaseTtlMs: 300_000,
   cancellationEveryMs: 10_000,
   followersEveryMs: 5_000,
+  insistMs: 10 * 60_000,
 };
+
+/** How long a job asks a State on Google Cloud that does not answer: nothing is lost for minutes without it. */
+export const STATE_PATIENCE = { giveUpAfterMs: 180_000, firstPauseMs: 100, maxPauseMs: 5_000 } as const;

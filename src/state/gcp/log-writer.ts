@@ -24,7 +24,7 @@ export interface LogWriterParams {
  * How far apart appends should be while somebody follows, and while nobody does: each costs an object. The first is a
  * little longer than the pause of the head's writer, which then tells of each append at once.
  */
-const FOLLOWED_PACE_MS = 1_100;
+const FOLLOWED_PACE_MS = 1_200;
 const ALONE_PACE_MS = 5_000;
 /** Readers hold a whole object. */
 const MAX_PIECE_BYTES = 4 * 1024 * 1024;
