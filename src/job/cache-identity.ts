@@ -8,7 +8,7 @@ import type { Json } from "../state/port.ts";
 export interface CacheIdentity {
   /** Versions of dbt and its adapters, as far as they can be told. */
   readonly engine: Json;
-  /** Profile, target, vars and connection. */
+  /** The project's place, profile, target, vars and connection. */
   readonly settings: Json;
   readonly vars: Json;
   /** What was sent for dbt's environment. */
@@ -22,13 +22,13 @@ export interface CacheIdentityParams {
   readonly profiles: string;
   readonly secrets: readonly string[];
   readonly python: string | undefined;
-  /** The project's folder in the snapshot. */
-  readonly projectDir: string;
+  /** Absolute; dbt's folder. A parse state that was moved elsewhere leads dbt to files that are not there. */
+  readonly project: string;
 }
 
 /** dbt checks all of this itself as well; what it would not accept is not even fetched. */
 export function cacheIdentity(params: CacheIdentityParams): CacheIdentity {
-  const { parsed, envelope, profiles, secrets, python, projectDir } = params;
+  const { parsed, envelope, profiles, secrets, python, project } = params;
   const { scrubText } = createScrubber(secrets);
   const typed = (name: string): string | null => {
     const value = lastValue(parsed, name);
@@ -41,7 +41,7 @@ export function cacheIdentity(params: CacheIdentityParams): CacheIdentity {
   return {
     engine: python === undefined ? [] : installedDbt(python),
     vars: typed("--vars"),
-    settings: [projectDir, typed("--profile"), typed("--target"), typed("--vars"), scrubText(profiles)],
+    settings: [project, typed("--profile"), typed("--target"), typed("--vars"), scrubText(profiles)],
     environment: [sorted(envelope.env), sorted(envelope.dotenv)],
   };
 }

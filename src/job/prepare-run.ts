@@ -65,7 +65,7 @@ function openCache(
 ): RunCache {
   const identity = cacheIdentity({
     ...{ parsed: parseDbtArgv(envelope.args ?? run.args), envelope, profiles, secrets },
-    ...{ python: settings.python, projectDir: run.projectDir },
+    ...{ python: settings.python, project: workspace.project },
   });
   return createRunCache({ state, now, run, workspace, identity, env, secrets });
 }

@@ -67,7 +67,7 @@ test("what decides on a cached state holds no secret, and nothing that is not th
     profiles: `p: {outputs: {dev: {password: ${SECRET}}}}`,
     secrets: [SECRET],
     python,
-    projectDir: ".",
+    project: "/data/run/tree",
   };
   const identity = cacheIdentity(base);
   assert.ok(!JSON.stringify(identity).includes(SECRET));
@@ -77,6 +77,7 @@ test("what decides on a cached state holds no secret, and nothing that is not th
   assert.deepEqual(same, identity);
   const target = cacheIdentity({ ...base, parsed: parseDbtArgv(["run", "--target", "prod"]) });
   assert.notDeepEqual(target.settings, identity.settings);
+  assert.notDeepEqual(cacheIdentity({ ...base, project: "/elsewhere" }).settings, identity.settings);
   const environment = cacheIdentity({ ...base, envelope: { env: { A: "2" }, dotenv: {} } });
   assert.deepEqual(environment.settings, identity.settings);
   assert.notDeepEqual(environment.environment, identity.environment);

@@ -55,6 +55,12 @@ test("build, a failing build, retry", { timeout: 600_000 }, async (context) => {
     ]) {
       assert.ok(!place.includes(password) && !place.includes(system.token));
     }
+    // What happened is in Google Cloud's log as well, where the run leads to.
+    const lines = containerOf(system, run).output().split("\n");
+    const entries = lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
+    assert.ok(entries.some(({ event, nodeId }) => event === "NodeFinished" && /^model\./.test(nodeId)));
+    assert.ok(entries.every((entry) => entry["logging.googleapis.com/labels"].run_id === run.id));
+    assert.match(run.links.cloudLog ?? "", new RegExp(`logs/query;query=labels\\.run_id.*${run.id}`));
     // In the container, each run's project has the same absolute path.
     assert.ok(readdirSync(join(containerOf(system, run).folder, "data", "run", "tree")).includes("dbt_project.yml"));
     assert.equal(await system.state.envelopes.take(run.id), undefined);
@@ -174,7 +180,7 @@ test("what ends a job from outside is told as it is, whoever asks first", { time
 
   await context.test("files that a container does not have are refused before anything is launched", async () => {
     const launched = system.cloud.executions.length;
-    const post = (output: string, command = ["run"]) =>
+    const post = (output: string, command = ["run"], jobProfile?: string) =>
       system.api().postRun(
         {
           command,
@@ -184,6 +190,7 @@ test("what ends a job from outside is told as it is, whoever asks first", { time
             { path: "profiles.yml", contentBase64: base64(`shop: {target: dev, outputs: {dev: ${output}}}`) },
           ],
           workspace: { name: "refused" },
+          ...(jobProfile !== undefined && { options: { jobProfile } }),
         },
         randomUUID(),
       );
@@ -192,6 +199,7 @@ test("what ends a job from outside is told as it is, whoever asks first", { time
     await assert.rejects(post("{type: postgres, sslrootcert: /home/ada/root.crt}"), (error) =>
       /sslrootcert is \/home\/ada\/root\.crt/.test(String(error)),
     );
+    await assert.rejects(post("{type: postgres}", ["run"], "huge"), /no job profile "huge"/);
     assert.equal(system.cloud.executions.length, launched);
   });
 });
@@ -201,12 +209,15 @@ test("commands that only read run in the server's own container where it says so
 }, async (context) => {
   const system = await startSystem(context);
   if (system === undefined) return;
-  await system.server({ args: ["--executor-reads", "local"] });
+  const server = await system.server({ args: ["--executor-reads", "local"] });
   const { code, stdout, stderr } = await system.checkout().start(["ls"]).done;
   assert.equal(code, 0, stdout + stderr);
   assert.match(stdout, /cloud\.second/);
   assert.equal(system.cloud.executions.length, 0);
   assert.equal((await newestRun(system)).execution, null);
+  const gc = await system.gc();
+  assert.deepEqual([gc.code, gc.stdout, gc.stderr], [0, "nothing to remove\n", ""]);
+  assert.match(server.stdout(), /State: Firestore \(default\) of .* and gs:.*; jobs: cloud-run in europe-west1/);
 });
 
 /** How old the oldest lines of each lot are when a server streams them, in ms, sorted. */
