@@ -63,7 +63,7 @@ export function createCloudRunExecutor(options: CloudRunExecutorOptions): Execut
     },
 
     async status({ id }) {
-      if (!EXECUTION.test(id)) return VANISHED;
+      if (!EXECUTION.test(id)) return NOT_OURS;
       const found = known.get(id);
       if (found !== undefined && (found.isFinal || now() - found.atMs < FRESH_MS)) return found.status;
       const entry = { status: look(id), atMs: now(), isFinal: false };
@@ -100,6 +100,9 @@ const VANISHED: ExecutionStatus = {
   ...{ state: "gone", exitCode: null, signal: null, outOfMemory: false },
   reason: "Google knows its execution no longer; it or its Job was deleted",
 };
+
+/** Of another executor, which alone can have seen its end. */
+const NOT_OURS: ExecutionStatus = { ...VANISHED, reason: null };
 
 function hasEnded({ completionTime, conditions = [] }: RunExecution): boolean {
   if (completionTime !== undefined) return true;

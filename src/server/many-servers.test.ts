@@ -135,6 +135,21 @@ test("a server that died while it launched: its claim is another's after a while
   await state.close();
 });
 
+test("a job of another server's own machine is not taken for dead before it can have begun", async (context) => {
+  const { cloud, stores, state, server } = await startCloud(context);
+  const { post, run } = await server();
+  cloud.nextLaunch("never-starts");
+  const { id } = await post();
+  const launch = (launchedAtMs: number) =>
+    state.records.put("executions", id, { kind: "local", id: "7:5", launchedAtMs });
+  await launch(Date.now());
+  assert.equal((await run(id)).status, "pending");
+  const other = await server();
+  await launch(Date.now() - 61_000);
+  assert.equal((await other.run(id)).reason, "launch_failed");
+  assert.equal((await stores.runs.require(id)).status, "failed");
+});
+
 test("what never begins, vanishes or is ended from outside fails in Google's words", {
   timeout: 120_000,
 }, async (context) => {

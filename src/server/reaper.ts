@@ -25,6 +25,8 @@ export interface Patience {
   readonly timeoutMs: number;
   /** Without a heartbeat, until an executor that has no exit code is believed. */
   readonly heartMs: number;
+  /** From its launch until a job that has not begun, and whose end nobody saw, is given up where servers are several. */
+  readonly unseenMs: number;
 }
 
 export const PATIENCE: Patience = {
@@ -33,6 +35,7 @@ export const PATIENCE: Patience = {
   shipMs: 600_000,
   timeoutMs: 60_000,
   heartMs: 6_000,
+  unseenMs: 60_000,
 };
 
 export interface ReaperParams {
@@ -42,6 +45,8 @@ export interface ReaperParams {
   readonly endings: RunEndings;
   /** Where a job's own output lies, which says why it could not begin. */
   readonly jobOutput: (runId: string) => string;
+  /** Whether no other server can be alive. */
+  readonly isAlone: boolean;
   readonly now: () => number;
   readonly onError: (error: unknown) => void;
   readonly patience?: Partial<Patience>;
@@ -98,11 +103,14 @@ export function createReaper(params: ReaperParams): Reaper {
     const launch = await launches.get(run.id);
     if (launch === undefined) return;
     const status = await executor.status(launch);
+    const ageMs = now() - launch.launchedAtMs;
     if (status.state === "gone") {
+      // As a process of another server, of which this one knows nothing, it would be gone, too.
+      if (!params.isAlone && isUnseen(status) && ageMs < patience.unseenMs) return;
       const said = (await lastLine(params.jobOutput(run.id))) || (status.reason ?? "");
       const message = `The job ended before it began the run${said === "" ? "" : `: ${said}`}`;
       await endings.endPending(run, { status: "failed", reason: "launch_failed", message });
-    } else if (now() - launch.launchedAtMs > patience.claimMs) {
+    } else if (ageMs > patience.claimMs) {
       const waits = status.waitingFor === undefined ? "." : `: ${status.waitingFor}`;
       const message = `The job did not begin within ${patience.claimMs / 1000} s${waits}`;
       // First the run, so that the job finds nothing to claim should it begin now.
@@ -139,7 +147,7 @@ export function createReaper(params: ReaperParams): Reaper {
 
   /** Where the executor knows how the job ended, there is no doubt; else the heart has to have stopped too. */
   async function isHeartBeating(run: Run, status: Gone): Promise<boolean> {
-    if (status.exitCode !== null || status.signal !== null || status.reason !== null) return false;
+    if (!isUnseen(status)) return false;
     return (await silenceMs(run)) < patience.heartMs;
   }
 
@@ -198,6 +206,11 @@ export function createReaper(params: ReaperParams): Reaper {
 
 /** Each asks State and executor several things. */
 const AT_ONCE = 8;
+
+/** The executor has not seen it end. */
+function isUnseen({ exitCode, signal, reason }: Gone): boolean {
+  return exitCode === null && signal === null && reason === null;
+}
 
 const UNKNOWN: Gone = { state: "gone", exitCode: null, signal: null, reason: null, outOfMemory: false };
 

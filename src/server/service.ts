@@ -102,6 +102,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
   });
   const reaper = createReaper({
     ...{ stores, executor, launches, endings, now, onError },
+    isAlone: params.isAlone ?? true,
     jobOutput: params.jobOutput,
     patience,
   });

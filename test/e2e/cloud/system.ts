@@ -26,7 +26,7 @@ import {
 } from "../../harness.ts";
 import { type MetadataStandIn, startMetadata } from "../../metadata-stand-in.ts";
 import { type PostgresConnection, postgresDatabase, postgresMissing } from "../../postgres.ts";
-import { type Program, program, python } from "../../programs.ts";
+import { type Program, program, python, type Result, start } from "../../programs.ts";
 import { requirePart } from "../../require.ts";
 import { type Balancer, startBalancer } from "./balancer.ts";
 
@@ -58,6 +58,8 @@ export interface CloudSystem {
   readonly database: PostgresConnection;
   /** Starts a server; the balancer leads to it from then on. */
   server(options?: CloudServerOptions): Promise<TestServer>;
+  /** Runs `dbt-server gc --dry-run` to its end. */
+  gc(): Promise<Result>;
   /** The API as the requester `tester` sees it. */
   api(server?: TestServer): ReturnType<typeof createClient>;
   /** A copy of a project, with a profile for the database, and so a workspace of its own. */
@@ -106,6 +108,11 @@ export async function startSystem(
     firestore === undefined || storage === undefined
       ? place.env
       : { FIRESTORE_EMULATOR_HOST: firestore.host, STORAGE_EMULATOR_HOST: `http://${storage.host}` };
+  const serverEnv = {
+    ...stateEnv,
+    ...{ PROJECT_ID: place.projectId, BUCKET_NAME: place.bucket, LOCATION, DOCKER_IMAGE: IMAGE },
+    ...{ CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: cloud.url, GCE_METADATA_HOST: metadata.host, DBT_SERVER_TOKEN: token },
+  };
   const servers: TestServer[] = [];
   const programs: Program[] = [];
   context.after(async () => {
@@ -124,17 +131,14 @@ export async function startSystem(
           ...["--state", "gcp", "--executor", "cloud-run", "--auth", "token", "--manage-job"],
           ...["--service-url", balancer.url, ...args],
         ],
-        env: {
-          ...stateEnv,
-          ...{ PROJECT_ID: place.projectId, BUCKET_NAME: place.bucket, LOCATION, DOCKER_IMAGE: IMAGE },
-          ...{ CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: cloud.url, GCE_METADATA_HOST: metadata.host },
-          ...{ DBT_SERVER_TOKEN: token, ...env },
-        },
+        env: { ...serverEnv, ...env },
       });
       servers.push(server);
       balancer.to(server.port);
       return server;
     },
+
+    gc: () => start(node, [program("server"), "gc", "--dry-run", "--state", "gcp"], { env: serverEnv }).done,
 
     api: (server) =>
       createClient({
