@@ -1,7 +1,7 @@
 /** Reads packs that come from outside: one file after the other, with limits, and without archive tricks. */
 import { Readable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { createGunzip } from "node:zlib";
+import { createGunzip, type Gunzip, gunzipSync } from "node:zlib";
 import { type Extract, extract, type Header } from "tar-stream";
 import { AppError } from "../core/errors.ts";
 import type { SnapshotMode } from "./entry.ts";
@@ -100,6 +100,8 @@ async function* readContent(entry: AsyncIterable<unknown>, state: PumpState): As
 /** Unpacks into the reader, counting; never rejects: an error destroys the reader with it. */
 async function pump(source: Readable, tar: Extract, limits: PackLimits, state: PumpState): Promise<void> {
   const gunzip = createGunzip();
+  // Who reads from it hears of it.
+  gunzip.on("error", () => undefined);
   let isClosed = false;
   const closed = new Promise<void>((resolve) => {
     tar.once("close", () => {
@@ -110,16 +112,11 @@ async function pump(source: Readable, tar: Extract, limits: PackLimits, state: P
   // What the source itself reports is not the pack's fault.
   source.on("error", (cause) => {
     state.sourceError = cause;
-    gunzip.destroy(cause);
   });
-  source.once("close", () => {
-    if (!source.readableEnded) gunzip.destroy(new Error("the pack's stream was closed"));
-  });
-  source.pipe(gunzip);
   const maxBytes = limits.maxBytes + limits.maxEntries * ENTRY_OVERHEAD_BYTES + 1024 * 1024;
   let bytes = 0;
   try {
-    for await (const chunk of gunzip as AsyncIterable<Buffer>) {
+    for await (const chunk of inflated(source, gunzip)) {
       bytes += chunk.length;
       if (bytes > maxBytes) throw tooLarge(`more than ${limits.maxBytes} bytes`);
       if (isClosed) break;
@@ -133,10 +130,48 @@ async function pump(source: Readable, tar: Extract, limits: PackLimits, state: P
   } catch (cause) {
     tar.destroy(cause instanceof Error ? cause : new Error(String(cause)));
   } finally {
-    source.unpipe(gunzip);
     gunzip.destroy();
     // Whatever follows a pack, or is left of a refused one, is read away so that its sender can be answered.
     source.resume();
+  }
+}
+
+/** Packs up to this size are unpacked at once. */
+const SMALL_PACK_BYTES = 1024 * 1024;
+const SMALL_UNPACKED_BYTES = 16 * 1024 * 1024;
+
+/** A pack of many small files is many small members, each of which would be a trip to another thread and back. */
+async function* inflated(source: Readable, gunzip: Gunzip): AsyncGenerator<Buffer> {
+  const chunks = (source as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+  const head: Uint8Array[] = [];
+  let size = 0;
+  let next = await chunks.next();
+  for (; !next.done && size + next.value.length <= SMALL_PACK_BYTES; next = await chunks.next()) {
+    head.push(next.value);
+    size += next.value.length;
+  }
+  const whole = next.done && size > 0 ? gunzipSmall(Buffer.concat(head)) : undefined;
+  if (whole !== undefined) {
+    yield whole;
+    return;
+  }
+  async function* all(): AsyncGenerator<Uint8Array> {
+    yield* head;
+    for (; !next.done; next = await chunks.next()) yield next.value;
+  }
+  const packed = Readable.from(all(), { objectMode: false });
+  packed.on("error", (cause) => gunzip.destroy(cause));
+  packed.pipe(gunzip);
+  yield* gunzip as AsyncIterable<Buffer>;
+}
+
+/** Undefined where it unfolds to more than should be in memory. */
+function gunzipSmall(packed: Buffer): Buffer | undefined {
+  try {
+    return gunzipSync(packed, { maxOutputLength: SMALL_UNPACKED_BYTES });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 
