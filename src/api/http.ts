@@ -33,6 +33,8 @@ export interface Refusal {
   readonly status: number;
   /** What dbt-server said; undefined where something in front of it answered. */
   readonly error: ErrorAnswer["error"] | undefined;
+  /** The headers that it refers to: others may have come to be the right ones meanwhile. */
+  readonly sent: Readonly<Record<string, string>>;
 }
 
 /** How a client shows who it is where that takes time to find out, or ends after a while. */
@@ -148,11 +150,16 @@ export function createHttp(options: ClientOptions): Http {
     ...(userLabel === undefined ? {} : { [headerNames.user]: userLabel }),
   };
 
-  const once = async (method: string, path: string, request: HttpRequest): Promise<HttpResponse> => {
+  const once = async (
+    method: string,
+    path: string,
+    request: HttpRequest,
+    credential: Readonly<Record<string, string>>,
+  ): Promise<HttpResponse> => {
     const { json, bytes, signal } = request;
     const body = json === undefined ? bytes : JSON.stringify(json);
     const type = json === undefined ? "application/octet-stream" : "application/json";
-    const shown = request.anonymous ? {} : { ...identity, ...(await credentials?.headers()) };
+    const shown = request.anonymous ? {} : { ...identity, ...credential };
     try {
       return await fetchUrl(baseUrl + path, {
         method,
@@ -195,11 +202,12 @@ export function createHttp(options: ClientOptions): Http {
   /** Sends it again where who asks was in doubt and can be shown better. What was refused was not done. */
   const convincing = async (method: string, path: string, request: HttpRequest): Promise<HttpResponse> => {
     for (let refusals = 0; ; refusals += 1) {
-      const response = await once(method, path, request);
+      const sent = request.anonymous ? {} : ((await credentials?.headers()) ?? {});
+      const response = await once(method, path, request, sent);
       const { status, headers } = response;
       if ((status !== 401 && status !== 403) || credentials === undefined || request.anonymous) return response;
       const text = await response.text().catch(() => "");
-      const mayTryAgain = await credentials.refused({ status, error: parsedError(text) });
+      const mayTryAgain = await credentials.refused({ status, error: parsedError(text), sent });
       if (mayTryAgain && refusals < MAX_REFUSALS) continue;
       return { status, headers, body: null, text: async () => text, json: async () => JSON.parse(text) as unknown };
     }

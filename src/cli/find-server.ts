@@ -19,6 +19,8 @@ interface Found {
   readonly token: string | undefined;
   /** What it wants to know of who asks, where that was seen; undefined: it is asked. Only for one that did not register. */
   readonly access?: Access | undefined;
+  /** Whether nothing but its own word says what it is. */
+  readonly isDoubtful?: boolean;
   /** Whether it registered on this machine, so that the token of its file is all it wants. */
   readonly isRegistered?: boolean;
 }

@@ -1,6 +1,7 @@
 /** How a server that did not register on this machine is shown who asks. Loads what that takes only when it is asked for. */
 import type { Credentials } from "../../api/http.ts";
 import { AppError } from "../../core/errors.ts";
+import { SERVER_LABEL } from "../../core/google-labels.ts";
 import type { IdTokens } from "../../gcp/id-tokens.ts";
 import type { CliContext } from "../context.ts";
 import { isLoopbackUrl } from "../loopback.ts";
@@ -17,16 +18,15 @@ interface FoundServer {
   readonly token: string | undefined;
   /** Where it was seen already. */
   readonly access?: Access | undefined;
+  /** It was found by itself, and nothing but its own word says what it is. */
+  readonly isDoubtful?: boolean;
 }
 
-export function credentialsFor(
-  context: CliContext,
-  settings: Settings,
-  { url, token, access }: FoundServer,
-): Credentials {
+export function credentialsFor(context: CliContext, settings: Settings, server: FoundServer): Credentials {
+  const { url, token, access, isDoubtful = false } = server;
   const { env } = context;
   return createIdCredentials({
-    ...{ url, token },
+    ...{ url, token, isDoubtful },
     identity: async () => {
       if (new URL(url).protocol !== "https:" && !isLoopbackUrl(url)) {
         throw new AppError("server_untrusted", `${url} wants an ID token, which goes over HTTPS only.`, {
@@ -42,15 +42,21 @@ export function credentialsFor(
     async known() {
       const before = await knownAccess(env, url);
       // What was seen just now was seen from outside: what the server itself wants is known from before.
-      return access === undefined ? before : { ...access, own: before?.own ?? false };
+      if (access === undefined || before === undefined) return access ?? before;
+      return { ...access, own: before.own, isOurs: access.isOurs || before.isOurs };
     },
     remember: (learnt) => rememberAccess(env, url, learnt).catch(() => undefined),
-    ensureOurs: (tokens) => ensureOurs(context, settings, url, tokens),
+    ensureOurs: (tokens) => ensureOurs(context, settings, server, tokens),
   });
 }
 
-/** Resolves where the URL is a service of the user's own project, or the user agrees. */
-async function ensureOurs(context: CliContext, settings: Settings, url: string, tokens: IdTokens): Promise<void> {
+/** Resolves where the user named a service of their own project, or agrees. */
+async function ensureOurs(
+  context: CliContext,
+  settings: Settings,
+  { url, isDoubtful = false }: FoundServer,
+  tokens: IdTokens | undefined,
+): Promise<void> {
   const { env } = context;
   const { mayKnowUser, rememberMayKnowUser } = await import("./known-servers.ts");
   if (await mayKnowUser(env, url)) return;
@@ -58,12 +64,17 @@ async function ensureOurs(context: CliContext, settings: Settings, url: string, 
   const { hasUrl } = await import("./candidates.ts");
   const { location, trustServer } = settings.values;
   const projectId = settings.values.projectId ?? (await ownProject(env));
-  if (projectId !== undefined) {
+  if (projectId !== undefined && !isDoubtful) {
     const services = await servicesOf(env, { projectId, location }).catch(() => undefined);
     if (services !== undefined && hasUrl(services, url)) return;
   }
   const { ask, canAsk } = await import("../ask.ts");
-  const question = `${url} wants to know who you are, and is no service of ${projectId ?? "a Google Cloud project of yours"}. gcloud's token of ${tokens.owner} is good for other services too.\nShow it there?`;
+  const doubt = isDoubtful
+    ? `has no label ${SERVER_LABEL.name}=${SERVER_LABEL.value}`
+    : `is no service of ${projectId ?? "a Google Cloud project of yours"}`;
+  const danger =
+    tokens?.audience === "gcloud" ? ` gcloud's token of ${tokens.owner} is good for other services too.` : "";
+  const question = `${url} wants to know who you are, and ${doubt}.${danger}\nShow it?`;
   if (trustServer || (canAsk(context) && (await ask(context, question)))) return rememberMayKnowUser(env, url);
   throw new AppError("server_untrusted", `${url} wants to know who you are, and was not seen to be your own.`, {
     hint: "Add --trust-server if it is; or let --project-id name its project, or DBT_SERVER_TOKEN hold a token for it",

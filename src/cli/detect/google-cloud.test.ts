@@ -28,7 +28,10 @@ test("nothing configured: the one dbt-server of gcloud's project, which says so 
     ],
   });
   const found = await looked.detect();
-  assert.deepEqual(found, { url: server.url, access: { front: false, own: false, isOurs: true } });
+  assert.deepEqual(found, {
+    ...{ url: server.url, access: { front: false, own: false, isOurs: false } },
+    isDoubtful: true,
+  });
   assert.deepEqual(looked.api.seen[0]?.headers["authorization"], "Bearer access");
   assert.deepEqual(shownTokens([...decoys, server]), []);
 });
@@ -46,7 +49,10 @@ test("a labelled service is shown a token once it wants one; what has no label n
       { name: "dbt", url: server.url, isLabelled: true },
     ],
   });
-  assert.deepEqual(await looked.detect(), { url: server.url, access: { front: true, own: false, isOurs: true } });
+  assert.deepEqual(await looked.detect(), {
+    ...{ url: server.url, access: { front: true, own: false, isOurs: true } },
+    isDoubtful: false,
+  });
   assert.deepEqual(shownTokens(decoys), []);
   assert.deepEqual(
     server.seen.map(({ headers }) => headers["authorization"]),
@@ -96,6 +102,26 @@ test("an unlabelled service that wants a token gets one only where the user agre
   const ci = await scene({ services, flags: { trustServer: ["true"] } });
   assert.equal((await ci.detect()).url, server.url);
   assert.deepEqual(shownTokens([other]), []);
+});
+
+test("a service without the label that says it is a dbt-server learns no more before the user agrees", async () => {
+  const refusal = { error: { code: "unauthorized", message: "no", details: { auth: "oidc" } } };
+  const server = await service(({ url, headers }) => {
+    if (url === "/check") return SERVICES.dbtServer();
+    return headers["authorization"] === undefined ? { status: 401, body: refusal } : { body: {} };
+  });
+  const services = [{ name: "dbt", url: server.url }];
+  for (const account of ["ada@example.org", "ci@shop.iam.gserviceaccount.com"]) {
+    const silent = await scene({ services, gcloud: { account } });
+    await assert.rejects((await silent.find()).server(), /was not seen to be your own/);
+  }
+  const own = await scene({ services, env: { DBT_SERVER_TOKEN: "my-own-token" } });
+  await assert.rejects((await own.find()).server(), /was not seen to be your own/);
+  assert.deepEqual(shownTokens([server]), []);
+  const agreed = await scene({ services, answer: "y" });
+  await (await agreed.find()).server();
+  const labelled = await scene({ services: services.map((each) => ({ ...each, isLabelled: true })) });
+  await (await labelled.find()).server();
 });
 
 test("the choice is kept where the user agrees, and not asked about again where not", async () => {

@@ -25,6 +25,8 @@ export interface DetectOptions {
 export interface DetectedServer {
   readonly url: string;
   readonly access: Access;
+  /** It has no label, and the user did not say that it may know who asks. */
+  readonly isDoubtful: boolean;
 }
 
 /** What is promised is 3 s. */
@@ -60,7 +62,7 @@ export async function detectOnGoogleCloud(
     const answer = await checkServer({ url, headers: {}, fetch, signal: AbortSignal.timeout(AGAIN_MS) });
     const access = { ...OPEN, front: answer === "refused", isOurs: true };
     // A server that starts may take longer than this: only one that is not there is looked for anew.
-    if (answer !== "another") return { url, access };
+    if (answer !== "another") return { url, access, isDoubtful: false };
   }
 
   const identity = idTokensOf(env);
@@ -115,9 +117,11 @@ export async function detectOnGoogleCloud(
   const [server] = servers;
   if (server === undefined) throw problem ?? noneFound(place, probed);
   if (servers.length > 1) throw severalFound(servers.map(({ candidate }) => candidate));
-  const { url, name, region } = server.candidate;
-  await offerToRemember(context, settings, place, { url, name, region, wasAsked: remembered?.url === url });
-  return { url, access: { ...OPEN, front: server.wasShown, isOurs: true } };
+  const { url, name, region, isLabelled } = server.candidate;
+  const offer = { url, name, region, wasAsked: remembered?.url === url };
+  const isTaken = await offerToRemember(context, settings, place, offer);
+  const isDoubtful = !isLabelled && !server.wasShown && !isTaken;
+  return { url, access: { ...OPEN, front: server.wasShown, isOurs: !isDoubtful }, isDoubtful };
 }
 
 const isServer = ({ answer }: Probed): boolean => answer === "dbt-server";
@@ -150,16 +154,19 @@ interface Offer {
   readonly wasAsked: boolean;
 }
 
+/** Whether the user takes it, now or for good. */
 async function offerToRemember(
   context: CliContext,
   settings: Settings,
   place: CloudPlace,
   { url, name, region, wasAsked }: Offer,
-): Promise<void> {
+): Promise<boolean> {
   const { trustServer } = settings.values;
-  if (!trustServer && (wasAsked || !canAsk(context))) return;
+  if (!trustServer && (wasAsked || !canAsk(context))) return false;
   const question = `Found the dbt-server ${name} (${region}, ${url}). Use it for ${place.projectId} from now on, without looking?`;
-  await rememberChoice(context.env, place, { url, isTaken: trustServer || (await ask(context, question)) });
+  const isTaken = trustServer || (await ask(context, question));
+  await rememberChoice(context.env, place, { url, isTaken });
+  return isTaken;
 }
 
 /** What comes in time, else what `late` gives. */

@@ -151,6 +151,12 @@ test("a token that ends is renewed, also in the middle of following", async () =
   good = fresh;
   assert.deepEqual(await follow(), ["timeout"]);
   assert.equal(sent(server.seen.at(-1) as SeenRequest)[0], fresh);
+  // Requests that go on at once learn from each other.
+  first.gcloud.setIdentityToken(old);
+  const many = await (await scene({ services, env: { ...env, ...first.gcloud.env }, home: first.home })).find();
+  good = old;
+  await Promise.all([many.server(), many.server(), many.server()]);
+  good = fresh;
   // What is refused though it is new is not asked for again and again.
   good = "nothing";
   const before = server.seen.length;
@@ -170,7 +176,7 @@ test("gcloud's token goes to no server that is not the user's own, unless they a
   assert.deepEqual(shownTokens([server]), []);
   const asked = await scene({ services: [], env, answer: "y" });
   await (await asked.find()).server();
-  assert.match(asked.asked(), /is no service of shop.*Show it there\?/s);
+  assert.match(asked.asked(), /is no service of shop.*Show it\?/s);
   const again = await scene({ services: [], env, home: asked.home });
   await (await again.find()).server();
   // A service account's is good for this server alone.

@@ -2,6 +2,7 @@
  * Shows a server who asks, in the way that it wants: nothing, the user's own token, an ID token for what is in front of it
  * (Cloud Run), for the server itself, or for both. What it wants is learnt from its refusals, and remembered.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Credentials, Refusal } from "../../api/http.ts";
 import { AppError } from "../../core/errors.ts";
 import type { IdTokens } from "../../gcp/id-tokens.ts";
@@ -18,12 +19,14 @@ export interface IdCredentialsParams {
   readonly check: () => Promise<CheckAnswer>;
   readonly known: () => Promise<Access | undefined>;
   readonly remember: (access: Access) => Promise<void>;
-  /** Rejects with `server_untrusted` where the server must not have a token that is good elsewhere too. */
-  readonly ensureOurs: (tokens: IdTokens) => Promise<void>;
+  /** Whether no token at all is shown before `ensureOurs`, not even one that is of no use elsewhere. */
+  readonly isDoubtful: boolean;
+  /** Rejects with `server_untrusted` where the server must not know who asks; `tokens` are undefined for the user's own token. */
+  readonly ensureOurs: (tokens: IdTokens | undefined) => Promise<void>;
 }
 
 export function createIdCredentials(params: IdCredentialsParams): Credentials {
-  const { url, token, identity, remember, ensureOurs } = params;
+  const { url, token, identity, remember, isDoubtful, ensureOurs } = params;
   /** Made for it, a token is of no use to anyone but who is at this URL. */
   const audience = new URL(url).origin;
   let learning: Promise<Access> | undefined;
@@ -52,6 +55,14 @@ export function createIdCredentials(params: IdCredentialsParams): Credentials {
     return true;
   }
 
+  let asking: Promise<unknown> | undefined;
+  /** Requests that come together ask once. */
+  async function beSure(tokens: IdTokens | undefined): Promise<void> {
+    if ((await current()).isOurs) return;
+    asking ??= ensureOurs(tokens).then(() => relearn({ isOurs: true }));
+    await asking;
+  }
+
   async function idToken(): Promise<string> {
     const tokens = await identity();
     if (tokens === undefined) {
@@ -59,28 +70,28 @@ export function createIdCredentials(params: IdCredentialsParams): Credentials {
         hint: howToHaveIdentity,
       });
     }
-    if (tokens.audience === "gcloud" && !(await current()).isOurs) {
-      await ensureOurs(tokens);
-      await relearn({ isOurs: true });
-    }
+    if (tokens.audience === "gcloud" || isDoubtful) await beSure(tokens);
     owner = tokens.owner;
     return tokens.get(audience);
   }
 
-  return {
-    async headers() {
-      const { front, own } = await current();
-      const static_ = token === undefined ? {} : { authorization: `Bearer ${token}` };
-      if (!front && (!own || token !== undefined)) return static_;
-      const shown = `Bearer ${await idToken()}`;
-      if (front && (own || token !== undefined)) {
-        // Cloud Run then looks at its own header only, and leaves the other as it is.
-        return { authorization: shown, ...static_, "x-serverless-authorization": shown };
-      }
-      return { authorization: shown };
-    },
+  async function headers(): Promise<Record<string, string>> {
+    if (token !== undefined && isDoubtful) await beSure(undefined);
+    const { front, own } = await current();
+    const static_ = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    if (!front && (!own || token !== undefined)) return static_;
+    const shown = `Bearer ${await idToken()}`;
+    if (front && (own || token !== undefined)) {
+      // Cloud Run then looks at its own header only, and leaves the other as it is.
+      return { authorization: shown, ...static_, "x-serverless-authorization": shown };
+    }
+    return { authorization: shown };
+  }
 
-    async refused({ status, error }: Refusal) {
+  return {
+    headers,
+
+    async refused({ status, error, sent }: Refusal) {
       const { front, own } = await current();
       const wants = error?.details?.["auth"];
       const isFront = error === undefined || wants === "cloud-run-iam";
@@ -88,6 +99,8 @@ export function createIdCredentials(params: IdCredentialsParams): Credentials {
       if (status !== 401 && !(error === undefined && !front)) return false;
       const tokens = await identity();
       if (tokens === undefined) return false;
+      // Another request may have been refused before, and have learnt from it.
+      if (!isDeepStrictEqual(sent, await headers())) return true;
       if (wants === "cloud-run-iam" && own) return relearn({ front: true, own: false });
       if (isFront && !front) return relearn({ front: true });
       if (!isFront && !own) return relearn({ own: true });
