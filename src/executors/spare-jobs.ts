@@ -25,7 +25,7 @@ export interface SpareJobs {
 }
 
 /** Where the program reads that it is to wait. */
-export const SPARE = "DBT_JOB_SPARE";
+const SPARE = "DBT_JOB_SPARE";
 
 interface Spare {
   readonly child: ChildProcess;

@@ -50,7 +50,7 @@ async function main(): Promise<0 | 1> {
 
 /** All that every run needs. */
 async function loadProgram() {
-  const [stores, entry, run, engine] = await Promise.all([
+  const [{ createStores }, { snapshotId }, { executeRun }, { createJobEngine }] = await Promise.all([
     import("../state/stores.ts"),
     import("../snapshot/entry.ts"),
     import("./execute-run.ts"),
@@ -58,7 +58,7 @@ async function loadProgram() {
     // Most have their State there; it is no loss where it is elsewhere.
     import("../state/local/open.ts"),
   ]);
-  return { ...stores, ...entry, ...run, ...engine };
+  return { createStores, snapshotId, executeRun, createJobEngine };
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
