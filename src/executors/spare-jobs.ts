@@ -27,6 +27,9 @@ export interface SpareJobs {
 /** Where the program reads that it is to wait. */
 const SPARE = "DBT_JOB_SPARE";
 
+/** A machine at its limit answers late; starting another program would be later still. */
+const ANSWER_MS = 5_000;
+
 interface Spare {
   readonly child: ChildProcess;
   isReady: boolean;
@@ -130,13 +133,19 @@ function spawnSpare(options: SpareJobsOptions, env: Readonly<Record<string, stri
   }
 }
 
-/** False where it ended instead. */
+/** False where it ended instead, or says nothing: then it is ended. */
 function hasTaken(child: ChildProcess, env: Readonly<Record<string, string>>): Promise<boolean> {
   return new Promise((resolve) => {
-    child.once("message", () => resolve(true));
-    child.once("exit", () => resolve(false));
+    const answer = (hasIt: boolean): void => {
+      clearTimeout(timer);
+      if (!hasIt) child.kill("SIGKILL");
+      resolve(hasIt);
+    };
+    const timer = setTimeout(() => answer(false), ANSWER_MS);
+    child.once("message", () => answer(true));
+    child.once("exit", () => answer(false));
     child.send({ env }, (error) => {
-      if (error) resolve(false);
+      if (error) answer(false);
     });
   });
 }
