@@ -3,20 +3,30 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 export interface Balancer {
   readonly url: string;
-  /** New connections go there from now on; undefined: nobody answers. */
-  to(port: number | undefined): void;
+  /** New connections go there from now on; undefined: nobody answers; a function: they wait for what it starts. */
+  to(port: number | undefined | (() => Promise<number>)): void;
   close(): Promise<void>;
 }
 
 export async function startBalancer(): Promise<Balancer> {
   let target: number | undefined;
+  let starting: (() => Promise<number>) | undefined;
   const sockets = new Set<Socket>();
   const server = createServer((inner) => {
-    if (target === undefined) {
-      inner.resetAndDestroy();
-      return;
-    }
-    const outer = connect(target, "127.0.0.1");
+    inner.on("error", () => undefined);
+    const start = starting;
+    starting = undefined;
+    if (start !== undefined)
+      start().then(
+        (port) => join(inner, port),
+        () => inner.destroy(),
+      );
+    else if (target === undefined) inner.resetAndDestroy();
+    else join(inner, target);
+  });
+
+  function join(inner: Socket, port: number): void {
+    const outer = connect(port, "127.0.0.1");
     for (const [from, to] of [
       [inner, outer],
       [outer, inner],
@@ -29,12 +39,14 @@ export async function startBalancer(): Promise<Balancer> {
         to.destroy();
       });
     }
-  });
+  }
+
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    to(port) {
-      target = port;
+    to(next) {
+      target = typeof next === "function" ? undefined : next;
+      starting = typeof next === "function" ? next : undefined;
     },
     async close() {
       for (const socket of sockets) socket.destroy();

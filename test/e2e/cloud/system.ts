@@ -7,6 +7,7 @@ import type { TestContext } from "node:test";
 import { createClient } from "../../../src/api/client.ts";
 import type { RunView } from "../../../src/api/schemas.ts";
 import { connectGcp } from "../../../src/gcp/connect.ts";
+import { connectRun } from "../../../src/gcp/run.ts";
 import { snapshotId } from "../../../src/snapshot/entry.ts";
 import { openGcpState } from "../../../src/state/gcp/open.ts";
 import type { State } from "../../../src/state/port.ts";
@@ -99,6 +100,14 @@ export async function startSystem(
   };
   const cloud = await startCloudRun({ folder, images: { [IMAGE]: image } });
   const token = randomBytes(16).toString("hex");
+  // What a deployment has put on the Job stays there when a server manages it.
+  const run = connectRun({
+    env: { GCE_METADATA_HOST: metadata.host, CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: cloud.url },
+    ...{ home: "/", now: Date.now },
+  });
+  await run.createJob(`projects/${place.projectId}/locations/${LOCATION}/jobs/dbt-remote`, {
+    template: { template: { containers: [{ image: IMAGE, env: [{ name: "DBT_SERVER_TOKEN", value: token }] }] } },
+  });
   const clients = await connectGcp({ ...place, env: { ...place.env }, home: "/", now: Date.now });
   const state = openGcpState({ ...clients, now: Date.now });
   const stores = createStores({ state, now: Date.now, snapshotId });
