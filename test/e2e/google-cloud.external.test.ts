@@ -48,7 +48,7 @@ test("a deployed server is found, and runs dbt on BigQuery", { timeout: 1_800_00
   const runs = async (): Promise<readonly RunOfList[]> => {
     const { stdout, stderr, code } = await remote("runs", "--json");
     assert.equal(code, 0, stderr);
-    return (JSON.parse(stdout) as { runs: readonly RunOfList[] }).runs;
+    return JSON.parse(stdout) as readonly RunOfList[];
   };
   try {
     await context.test("build, its log and its artifacts", async () => {
