@@ -22,14 +22,8 @@ function filesOf(suite) {
     )
     .filter((path) => path.endsWith(".test.ts") && !path.includes("fixtures"))
     .filter((path) => (/\.(long|external)\.test\.ts$/.exec(path)?.[1] ?? "default") === suite)
-    .sort((one, other) => weight(other) - weight(one) || (one < other ? -1 : 1));
+    .sort();
 }
-
-/**
- * Two files run at a time: those that take minutes go first, so that neither is alone at the end.
- * @param {string} path
- */
-const weight = (path) => (/parity\/parity/.test(path) ? 2 : /parity\/|e2e\/|job\.test|contracts\//.test(path) ? 1 : 0);
 
 /**
  * The count of a line such as `# skipped 3` of a report in TAP.
