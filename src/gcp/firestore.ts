@@ -105,8 +105,6 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
   const count = ({ kind, operation, name, bytes = 0 }: Operation): void =>
     onUse?.({ service: "firestore", kind, operation, name, bytes });
   const outage = createOutageWatch(() => db.doc(PROBE).get());
-  /** Attempts that nobody waits for any more: the library itself goes on with them for up to some minutes. */
-  const abandoned = new Set<Promise<unknown>>();
 
   return {
     db,
@@ -119,7 +117,7 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
         return await withRetries(retry, isRetryable, async () => {
           count(operation);
           try {
-            return await inTime(action(), abandoned);
+            return await inTime(action());
           } catch (error) {
             if (isOutOfReach(error)) outage.failed();
             throw error;
@@ -131,11 +129,10 @@ export async function connectFirestore(params: FirestoreParams): Promise<Firesto
       }
     },
     onRecovered: outage.onRecovered,
-    async close() {
+    close() {
       outage.close();
-      if (abandoned.size === 0) return db.terminate();
-      // Where it is ended under them, the library fails in a way that nobody can catch.
-      void Promise.allSettled([...abandoned]).then(() => db.terminate());
+      stopAttempts(db);
+      return db.terminate();
     },
   };
 }
@@ -151,15 +148,24 @@ async function loadLibrary(): Promise<Library> {
   }
 }
 
-async function inTime<T>(action: Promise<T>, abandoned: Set<Promise<unknown>>): Promise<T> {
+/**
+ * Behind an outage the library goes on for minutes with attempts that nobody waits for, and after its end it would fail
+ * them where nobody can catch it: they fail here.
+ */
+function stopAttempts(db: object): void {
+  const { _clientPool: pool } = db as { _clientPool?: { run?: unknown } };
+  if (typeof pool?.run !== "function") return;
+  pool.run = () => {
+    const failed = Promise.reject(new Error("The client of Firestore was closed."));
+    failed.catch(() => undefined);
+    return failed;
+  };
+}
+
+async function inTime<T>(action: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      abandoned.add(action);
-      const settle = (): void => void abandoned.delete(action);
-      action.then(settle, settle);
-      reject(new RetryLater(new Error(`no answer for ${TIMEOUT_MS / 1000} s`)));
-    }, TIMEOUT_MS);
+    timer = setTimeout(() => reject(new RetryLater(new Error(`no answer for ${TIMEOUT_MS / 1000} s`))), TIMEOUT_MS);
   });
   try {
     return await Promise.race([action, late]);
