@@ -130,7 +130,8 @@ export interface RunClientParams {
 }
 
 export const RUN_URL = "https://run.googleapis.com";
-const OPERATION_POLL_MS = 1_000;
+const FIRST_POLL_MS = 100;
+const LONGEST_POLL_MS = 2_000;
 const OPERATION_LIMIT_MS = 120_000;
 const DEVELOPER = "roles/run.developer on the Job (it holds run.jobs.runWithOverrides)";
 const VIEWER = "roles/run.viewer";
@@ -176,10 +177,11 @@ export function createRunClient({ rest, baseUrl = RUN_URL }: RunClientParams): R
 
   async function finished(operation: Operation, doing: string): Promise<void> {
     const giveUpAtMs = performance.now() + OPERATION_LIMIT_MS;
-    for (let current = operation; ; ) {
+    let current = operation;
+    for (let pauseMs = FIRST_POLL_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_POLL_MS)) {
       if (current.error !== undefined) throw new Error(`Google could not finish ${doing}: ${current.error.message}`);
       if (current.done === true || current.name === undefined || performance.now() > giveUpAtMs) return;
-      await new Promise((resume) => setTimeout(resume, OPERATION_POLL_MS));
+      await new Promise((resume) => setTimeout(resume, pauseMs));
       current = (await find<Operation>(current.name, doing, VIEWER)) ?? { done: true };
     }
   }
@@ -235,13 +237,16 @@ export interface ConnectRunParams {
   readonly fetch?: typeof fetch;
 }
 
+/** Somebody waits for a launch, and looks are repeated by themselves. */
+const SHORT: RetryPolicy = { giveUpAfterMs: 20_000, firstPauseMs: 200, maxPauseMs: 3_000 };
+
 /** A client as the environment of the process says; talks to nobody yet. */
-export function connectRun({ env, home, now, tokens, retry, fetch: send }: ConnectRunParams): RunClient {
+export function connectRun({ env, home, now, tokens, retry = SHORT, fetch: send }: ConnectRunParams): RunClient {
   const given = env["CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"];
   const sending = send === undefined ? {} : { fetch: send };
   const rest = createRest({
     tokens: tokens ?? createAccessTokens({ env, home, now, ...sending }),
-    ...(retry !== undefined && { retry }),
+    retry,
     ...sending,
   });
   return createRunClient({ rest, ...(given !== undefined && given !== "" && { baseUrl: given.replace(/\/+$/, "") }) });

@@ -83,6 +83,22 @@ test("a run is claimed once, in its turn, and not when it was cancelled", async 
   });
 });
 
+test("a job that is not told its root has the one that was leased, and says which execution it is", async () => {
+  await withHarness(async (harness) => {
+    const { stores } = harness;
+    const project = copyProject("tiny");
+    const execution = "projects/p/locations/l/jobs/j/executions/e";
+    const reader = { project, args: ["ls"], access: "read", warehouseFile: null } as const;
+    for (const root of [1, 2] as const) {
+      const run = await stores.runs.require(await harness.post(reader));
+      assert.equal((await stores.leases.acquire(run, root, 60_000)).kind, "acquired");
+      const claim = await claimRun({ runId: run.id, root: undefined, execution, ...stores });
+      assert.ok(claim.claimed);
+      assert.deepEqual([claim.lease.root, claim.run.execution], [root, execution]);
+    }
+  });
+});
+
 test("the heart beats with pid and start time, and says when the lease is lost", async () => {
   await withHarness(async ({ stores }) => {
     const lease = { workspace: "w", root: 1, runId: RUN, expiresAtMs: 0 } as const;

@@ -11,11 +11,13 @@ export interface ReconcilerParams {
   readonly now: () => number;
 }
 
-/** A run that is asked for again within this time is taken to be as it was. */
 const FRESH_MS = 2_000;
 /** An executor that can't be asked must not keep its runs from being shown. */
 const LONGEST_MS = 5_000;
 const REMEMBERED = 1_000;
+
+/** `freshMs`: a run that was looked after within this time is taken to be as it was. */
+export type Reconcile = (run: Run, freshMs?: number) => Promise<Run>;
 
 interface Look {
   readonly found: Promise<Run>;
@@ -24,7 +26,7 @@ interface Look {
 }
 
 /** The run as it is in truth. Whoever asks meanwhile for the same waits for the same answer. */
-export function createReconciler({ reaper, runs, dispatch, now }: ReconcilerParams): (run: Run) => Promise<Run> {
+export function createReconciler({ reaper, runs, dispatch, now }: ReconcilerParams): Reconcile {
   const looks = new Map<string, Look>();
 
   async function look(run: Run): Promise<Run> {
@@ -50,10 +52,10 @@ export function createReconciler({ reaper, runs, dispatch, now }: ReconcilerPara
     return entry;
   }
 
-  return async (run) => {
+  return async (run, freshMs = FRESH_MS) => {
     if (isTerminal(run.status)) return run;
     const known = looks.get(run.id);
-    const entry = known !== undefined && (known.isUnderWay || now() - known.atMs < FRESH_MS) ? known : begin(run);
+    const entry = known !== undefined && (known.isUnderWay || now() - known.atMs < freshMs) ? known : begin(run);
     const seen = await inTime(entry.found, run, entry.atMs + LONGEST_MS - now());
     // What was just read may be newer.
     return isTerminal(seen.status) || seen.status === run.status ? seen : run;

@@ -15,7 +15,7 @@ import { createLaunches } from "./launches.ts";
 import { createLogHub, type FollowedRuns } from "./log/hub.ts";
 import type { ServerSettings } from "./options.ts";
 import { createReaper, PATIENCE, type Patience } from "./reaper.ts";
-import { createReconciler } from "./reconcile.ts";
+import { createReconciler, type Reconcile } from "./reconcile.ts";
 import { createRunRequests, type RunRequestsParams } from "./requests/run-requests.ts";
 import type { App } from "./routes/context.ts";
 import { createRunEndings } from "./run-endings.ts";
@@ -80,6 +80,8 @@ const TICK_MS = 1000;
 /** Written down this often, and several times within the time after which a run would be cancelled. */
 const SEEN_EVERY_MS = 2000;
 const SEEN_WITHIN = 4;
+/** How soon who follows a run hears that its job is gone. */
+const FOLLOWED_MS = 5000;
 
 export async function createService(params: ServiceParams): Promise<Service> {
   const { state, stores, executor, settings, now } = params;
@@ -112,6 +114,12 @@ export async function createService(params: ServiceParams): Promise<Service> {
     warehousePath: params.warehousePath,
     logProjectId: params.logProjectId ?? null,
   });
+  // One that is alone has looked a moment ago, or was told.
+  const reconciled: Reconcile =
+    params.isAlone === false
+      ? createReconciler({ reaper, runs, dispatch: dispatcher.dispatch, now })
+      : async (run) => run;
+  const remember = rememberFollowers(followers.seen, now, onError);
   const followedRuns: FollowedRuns = {
     get: runs.get,
     view,
@@ -125,7 +133,10 @@ export async function createService(params: ServiceParams): Promise<Service> {
         for (const stop of stops) stop();
       };
     },
-    followed: rememberFollowers(followers.seen, now, onError),
+    followed(run) {
+      remember(run);
+      reconciled(run, FOLLOWED_MS).catch(onError);
+    },
   };
   const hub = createLogHub({
     logs: state.logs,
@@ -155,11 +166,6 @@ export async function createService(params: ServiceParams): Promise<Service> {
     await reaper.reap();
     await dispatcher.dispatch();
   };
-  // One that is alone has looked a moment ago, or was told.
-  const reconciled =
-    params.isAlone === false
-      ? createReconciler({ reaper, runs, dispatch: dispatcher.dispatch, now })
-      : async (run: Run) => run;
 
   const app = await createApp({
     ...{ auth: params.auth, version: params.version, port: params.port },
