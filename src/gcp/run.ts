@@ -2,6 +2,7 @@
  * Cloud Run's REST interface, version 2, as far as dbt-remote uses it. Google leaves out what is zero, false or empty, and
  * writes 64-bit numbers as strings: every field may be missing.
  */
+import { AppError } from "../core/errors.ts";
 import { type AccessTokens, createAccessTokens } from "./auth.ts";
 import { createRest, type Rest, type RestRequest } from "./rest.ts";
 import type { RetryPolicy } from "./retry.ts";
@@ -179,7 +180,9 @@ export function createRunClient({ rest, baseUrl = RUN_URL }: RunClientParams): R
     const giveUpAtMs = performance.now() + OPERATION_LIMIT_MS;
     let current = operation;
     for (let pauseMs = FIRST_POLL_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_POLL_MS)) {
-      if (current.error !== undefined) throw new Error(`Google could not finish ${doing}: ${current.error.message}`);
+      if (current.error !== undefined) {
+        throw new AppError("state_unavailable", `Google could not finish ${doing}: ${current.error.message}`);
+      }
       if (current.done === true || current.name === undefined || performance.now() > giveUpAtMs) return;
       await new Promise((resume) => setTimeout(resume, pauseMs));
       current = (await find<Operation>(current.name, doing, VIEWER)) ?? { done: true };
