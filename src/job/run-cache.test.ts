@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gitPackage, packageFiles } from "../../test/e2e/package-hub.ts";
+import { tempFolder } from "../../test/folders.ts";
 import { createJobHarness, filesHolding, makeProject, PROFILE } from "../../test/job-harness.ts";
 import { python } from "../../test/programs.ts";
 import { parseDbtArgv } from "../core/dbt-argv.ts";
+import { openLocalState } from "../state/local/open.ts";
 import { type CacheIdentityParams, cacheIdentity } from "./cache-identity.ts";
+import { createRunCache } from "./run-cache.ts";
+import { openWorkspace } from "./workspace.ts";
 
 const SECRET = "planted-secret-of-a-profile";
 
@@ -81,4 +85,51 @@ test("what decides on a cached state holds no secret, and nothing that is not th
   const environment = cacheIdentity({ ...base, envelope: { env: { A: "2" }, dotenv: {} } });
   assert.deepEqual(environment.settings, identity.settings);
   assert.notDeepEqual(environment.environment, identity.environment);
+});
+
+test("packages of the public hub are shared, others stay in their workspace, and another hub's are others", async () => {
+  const state = await openLocalState({ dataDir: tempFolder("data"), now: Date.now });
+  const identity = { engine: [], settings: [], vars: null, environment: [] };
+  const opened = (workspaceKey: string, list: string, env: Record<string, string> = {}, secrets: string[] = []) => {
+    const run = { workspace: workspaceKey, projectDir: ".", profileFrom: "none" } as const;
+    const workspace = openWorkspace({ dataDir: tempFolder("container"), run, root: 1, serverProfiles: undefined });
+    writeFileSync(join(workspace.project, "packages.yml"), list);
+    const packagesDir = join(workspace.project, "dbt_packages");
+    const cache = createRunCache({ state, now: Date.now, run, workspace, identity, env, secrets });
+    return { packagesDir, packages: cache.packages(packagesDir) };
+  };
+  const install = async (
+    { packagesDir, packages }: ReturnType<typeof opened>,
+    text = "{% macro m() %}{% endmacro %}",
+  ) => {
+    assert.equal(await packages.restore(), false);
+    mkdirSync(join(packagesDir, "p/macros"), { recursive: true });
+    writeFileSync(join(packagesDir, "p/macros/m.sql"), text);
+    writeFileSync(join(packagesDir, "p/run.sh"), "exit", { mode: 0o755 });
+    await packages.keep();
+  };
+  try {
+    const hub = "packages: [{package: a/p, version: 1.0.0}]\n";
+    await install(opened("one", hub));
+    const { packagesDir, packages } = opened("two", hub);
+    assert.equal(await packages.restore(), true);
+    assert.match(readFileSync(join(packagesDir, "p/macros/m.sql"), "utf8"), /macro m/);
+    assert.notEqual(statSync(join(packagesDir, "p/run.sh")).mode & 0o100, 0);
+    assert.equal(await opened("two", hub, { DBT_PACKAGE_HUB_URL: "http://127.0.0.1:1" }).packages.restore(), false);
+    assert.equal(await opened("two", hub.replace("1.0.0", "1.0.1")).packages.restore(), false);
+
+    const git = 'packages: [{git: \'https://{{ env_var("TOKEN") }}@h/{{ env_var("NAME") }}\'}]\n';
+    await install(opened("one", git, { TOKEN: SECRET, NAME: "p" }, [SECRET]));
+    const another = "another-secret";
+    assert.equal(await opened("two", git, { TOKEN: SECRET, NAME: "p" }, [SECRET]).packages.restore(), false);
+    assert.equal(await opened("one", git, { TOKEN: another, NAME: "p" }, [another]).packages.restore(), true);
+    assert.equal(await opened("one", git, { TOKEN: SECRET, NAME: "q" }, [SECRET]).packages.restore(), false);
+
+    // What would show a secret to the next run is not kept.
+    const local = "packages: [{tarball: 'https://h/p.tgz', name: p}]\n";
+    await install(opened("one", local, {}, [SECRET]), `-- ${SECRET}`);
+    assert.equal(await opened("one", local, {}, [SECRET]).packages.restore(), false);
+  } finally {
+    await state.close();
+  }
 });

@@ -62,10 +62,14 @@ export function createRunCache({ state, now, run, workspace, identity, env, secr
   };
 }
 
-/** Values of what the lists name, but for secrets, which decide on access alone. */
+/** Who sends these gets other packages under the same names, and must not have others get them as well. */
+const LEADS_ELSEWHERE = /^(?:DBT_(?:ENGINE_)?PACKAGE_HUB_URL|(?:https?|all|no)_proxy)$/i;
+
+/** Values of what the lists name and of what leads to other places, but for secrets, which decide on access alone. */
 function valuesOf(text: string, env: RunCacheParams["env"], secrets: readonly string[]): string[] {
   const { scrubText } = createScrubber(secrets);
-  const names = [...text.matchAll(/env_var\(\s*['"]([^'"]+)['"]/g)].map(([, name = ""]) => name);
+  const named = [...text.matchAll(/env_var\(\s*['"]([^'"]+)['"]/g)].map(([, name = ""]) => name);
+  const names = [...named, ...Object.keys(env).filter((name) => LEADS_ELSEWHERE.test(name))];
   return [...new Set(names)].sort().map((name) => `${name}=${scrubText(env[name] ?? "")}`);
 }
 
