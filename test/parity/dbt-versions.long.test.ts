@@ -22,6 +22,7 @@ for (const version of DBT_VERSIONS) {
     const file = join(root, "src", "core", "dbt-commands.test.ts");
     const { status, stdout, stderr } = spawnSync(node, ["--test", file], { env, encoding: "utf8", timeout: 300_000 });
     assert.equal(status, 0, `${stdout}${stderr}`);
+    assert.match(stdout, /pass [1-9]/);
   });
   if ("missing" in found) continue;
   for (const warm of ["off", "on"]) {
