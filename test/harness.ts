@@ -48,6 +48,9 @@ export interface TestServer extends Program {
   stop(): Promise<Result>;
 }
 
+/** For servers that run many commands: dbt is loaded once, as with every server that is told nothing. */
+export const KEPT_WARM = { DBT_SERVER_WARM: "on" };
+
 /** Starts a dbt-server on loopback and waits until it answers. Rejects with what it printed where it ends instead. */
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const dataDir = options.dataDir ?? tempFolder("data");

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { cli, copyProject, root, startServer, type TestServer, tempFolder } from "../harness.ts";
+import { cli, copyProject, KEPT_WARM, root, startServer, type TestServer, tempFolder } from "../harness.ts";
 import { start } from "../programs.ts";
 import { requirePart } from "../require.ts";
 import { apiOf, countUntil, newGate, runWhen } from "./gated.ts";
@@ -16,7 +16,7 @@ let server: TestServer;
 let project: string;
 
 before(async () => {
-  server = await startServer({ home: tempFolder("home") });
+  server = await startServer({ home: tempFolder("home"), env: KEPT_WARM });
   project = copyProject("tiny");
   writeFiles(
     { "profiles.yml": readFileSync(join(root, "test/fixtures/projects/tiny-profiles/profiles.yml"), "utf8") },

@@ -3,7 +3,16 @@ import { cpSync, existsSync, lstatSync, readFileSync, rmSync, writeFileSync } fr
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { RunView } from "../../src/api/schemas.ts";
-import { type CliOptions, cli, localDbt, type Result, startServer, type TestServer, tempFolder } from "../harness.ts";
+import {
+  type CliOptions,
+  cli,
+  KEPT_WARM,
+  localDbt,
+  type Result,
+  startServer,
+  type TestServer,
+  tempFolder,
+} from "../harness.ts";
 import { gitPackage, type PackageHub, packageFiles, startHub } from "./package-hub.ts";
 import { writtenAlike } from "./places.ts";
 import { DUCKDB_PROFILE, filesIn, projectYaml, writeFiles } from "./written-project.ts";
@@ -11,7 +20,7 @@ import { DUCKDB_PROFILE, filesIn, projectYaml, writeFiles } from "./written-proj
 let server: TestServer;
 let hub: PackageHub;
 before(async () => {
-  [server, hub] = await Promise.all([startServer(), startHub()]);
+  [server, hub] = await Promise.all([startServer({ env: KEPT_WARM }), startHub()]);
 });
 after(async () => {
   hub.close();

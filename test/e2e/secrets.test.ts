@@ -5,7 +5,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { copyProject, startCli, startServer, tempFolder } from "../harness.ts";
+import { copyProject, KEPT_WARM, startCli, startServer, tempFolder } from "../harness.ts";
 import { apiOf, printed, runWhen, tokenOf } from "./gated.ts";
 
 /** Blanks, quotes, a backslash and letters beyond ASCII: what JSON and Python write otherwise. */
@@ -49,7 +49,7 @@ test("no secret value is stored, sent, shown or brought back", async (context) =
   const server = await startServer({
     home,
     args: ["--job-env", "DBT_ENV_SECRET_OF_SERVER"],
-    env: { DBT_ENV_SECRET_OF_SERVER: secrets.server },
+    env: { ...KEPT_WARM, DBT_ENV_SECRET_OF_SERVER: secrets.server },
   });
   context.after(() => server.stop());
   const project = copyProject("leaky");

@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import {
   copyProject,
   freePort,
+  KEPT_WARM,
   node,
   program,
   start,
@@ -36,7 +37,7 @@ import {
 
 let shared: TestServer | undefined;
 async function sharedServer(): Promise<TestServer> {
-  shared ??= await startServer({ home: tempFolder("home"), args: ["--max-runs", "20"] });
+  shared ??= await startServer({ home: tempFolder("home"), args: ["--max-runs", "20"], env: KEPT_WARM });
   return shared;
 }
 after(() => shared?.stop());

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { RunView } from "../../src/api/schemas.ts";
-import { startServer, tempFolder } from "../harness.ts";
+import { KEPT_WARM, startServer, tempFolder } from "../harness.ts";
 import { type PostgresConnection, postgresDatabase, postgresMissing } from "../postgres.ts";
 import { python } from "../programs.ts";
 import { requirePart } from "../require.ts";
@@ -14,7 +14,7 @@ import { apiOf, countUntil, gateVars, newCheckout, newestRun, newGate, printed, 
 const isEnded = ({ status }: RunView) => status !== "pending" && status !== "running";
 
 test("runs that write take turns in their workspace, in order; a reader of a DuckDB file waits, too", async (context) => {
-  const server = await startServer({ home: tempFolder("home"), args: ["--max-runs", "20"] });
+  const server = await startServer({ home: tempFolder("home"), args: ["--max-runs", "20"], env: KEPT_WARM });
   context.after(() => server.stop());
   const checkout = newCheckout(server);
   const gate = newGate();
@@ -97,7 +97,7 @@ test("on PostgreSQL a reader runs beside a writer, in a folder of its own", asyn
   const output = { type: "postgres", host, port, user, password, dbname, schema: "turns", threads: 1 };
   writeFileSync(join(profiles, "profiles.yml"), JSON.stringify({ gated: { target: "dev", outputs: { dev: output } } }));
   const env = { DBT_PROFILES_DIR: profiles };
-  const server = await startServer({ home: tempFolder("home"), args: ["--max-runs", "20"] });
+  const server = await startServer({ home: tempFolder("home"), args: ["--max-runs", "20"], env: KEPT_WARM });
   context.after(() => server.stop());
   const checkout = newCheckout(server);
   const writer = checkout.start(["run", "-s", "gate", ...gateVars({ path: "gate_of_writer", open: () => undefined })], {
@@ -136,7 +136,7 @@ function execute({ host, port, user, password, database: dbname }: PostgresConne
 }
 
 test("--max-runs: more runs than that wait, whatever their workspaces", async (context) => {
-  const server = await startServer({ home: tempFolder("home"), args: ["--max-runs", "1"] });
+  const server = await startServer({ home: tempFolder("home"), args: ["--max-runs", "1"], env: KEPT_WARM });
   context.after(() => server.stop());
   const gate = newGate();
   const first = newCheckout(server).start(countUntil(gate));

@@ -4,7 +4,17 @@ import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { RunView } from "../../src/api/schemas.ts";
-import { cli, copyProject, localDbt, masked, node, startServer, type TestServer, tempFolder } from "../harness.ts";
+import {
+  cli,
+  copyProject,
+  KEPT_WARM,
+  localDbt,
+  masked,
+  node,
+  startServer,
+  type TestServer,
+  tempFolder,
+} from "../harness.ts";
 import { program, start } from "../programs.ts";
 import { countUntil, gatedProfiles, newGate, printed, runWhen, tokenOf } from "./gated.ts";
 import { filesIn, writeFiles } from "./written-project.ts";
@@ -15,7 +25,7 @@ const env = { DBT_PROFILES_DIR: gatedProfiles };
 const remote = (...args: string[]) => cli(args, { server, cwd: project, env });
 
 before(async () => {
-  server = await startServer({ home: tempFolder("home") });
+  server = await startServer({ home: tempFolder("home"), env: KEPT_WARM });
   project = copyProject("gated");
 });
 after(() => server.stop());

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { type CliOptions, cli, type Result, startServer, type TestServer, tempFolder } from "../harness.ts";
+import { type CliOptions, cli, KEPT_WARM, type Result, startServer, type TestServer, tempFolder } from "../harness.ts";
 import { record } from "./recorder.ts";
 import { DUCKDB_PROFILE, filesIn, projectYaml, writeFiles } from "./written-project.ts";
 
 let server: TestServer;
 before(async () => {
-  server = await startServer();
+  server = await startServer({ env: KEPT_WARM });
 });
 after(() => server.stop());
 
