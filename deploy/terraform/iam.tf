@@ -72,3 +72,13 @@ resource "google_project_iam_member" "bigquery" {
   role    = each.value
   member  = local.accounts.job
 }
+
+# Secrets that the jobs read; the server never does.
+resource "google_secret_manager_secret_iam_member" "read" {
+  for_each = toset(var.secrets)
+
+  project   = var.project_id
+  secret_id = each.value
+  role      = "roles/secretmanager.secretAccessor"
+  member    = local.accounts.job
+}

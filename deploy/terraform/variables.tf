@@ -64,3 +64,9 @@ variable "deletion_protection" {
   description = "Whether Terraform refuses to delete what holds State."
   default     = true
 }
+
+variable "secrets" {
+  type        = list(string)
+  description = "Ids of the secrets of Secret Manager that jobs may read: those of --profiles-secret and --secret-env."
+  default     = []
+}
