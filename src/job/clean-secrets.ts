@@ -61,3 +61,10 @@ async function cleanInPieces(path: string, secrets: readonly string[]): Promise<
     rmSync(draft, { force: true });
   }
 }
+
+/** Whether something in a content would be masked. */
+export function holdsSecret(content: Buffer, secrets: readonly string[]): boolean {
+  if (secrets.length === 0) return false;
+  const scrubber = createScrubber(secrets);
+  return !Buffer.concat([scrubber.push(content), scrubber.flush()]).equals(content);
+}

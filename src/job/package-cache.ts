@@ -11,12 +11,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import { createScrubber } from "../core/scrub.ts";
 import { type SnapshotEntry, snapshotId } from "../snapshot/entry.ts";
 import { type PackInput, packStream } from "../snapshot/pack.ts";
 import { readPack } from "../snapshot/read-pack.ts";
 import type { PackageLink, PackagePackStore } from "../state/package-packs.ts";
 import { readAll } from "../state/read-all.ts";
+import { holdsSecret } from "./clean-secrets.ts";
 
 export interface PackageCacheParams {
   readonly store: PackagePackStore;
@@ -125,10 +125,4 @@ function collect({ tree, packagesDir, secrets }: PackageCacheParams): Installed 
       return true;
     });
   return visit(packagesDir) ? { inputs, links } : undefined;
-}
-
-function holdsSecret(content: Buffer, secrets: readonly string[]): boolean {
-  if (secrets.length === 0) return false;
-  const scrubber = createScrubber(secrets);
-  return !Buffer.concat([scrubber.push(content), scrubber.flush()]).equals(content);
 }

@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
 import type { SnapshotEntry } from "../snapshot/entry.ts";
 import type { ParseStateKey, ParseStateStore } from "../state/parse-states.ts";
+import { holdsSecret } from "./clean-secrets.ts";
 import { PARSE_STATE } from "./places.ts";
 
 export interface ParseCacheParams {
@@ -15,6 +16,7 @@ export interface ParseCacheParams {
   readonly key: Promise<ParseStateKey>;
   /** Key of the workspace. */
   readonly workspace: string;
+  readonly secrets: readonly string[];
 }
 
 export interface ParseCachePlace {
@@ -38,7 +40,7 @@ const MAX_BYTES = 256 * 1024 * 1024;
 const LEVEL = 1;
 
 /** Begins to fetch at once: that goes on beside the restoring of files. */
-export function createParseCache({ store, key, workspace }: ParseCacheParams): ParseCache {
+export function createParseCache({ store, key, workspace, secrets }: ParseCacheParams): ParseCache {
   const found = key.then((known) => store.find(workspace, known));
   // Without it, dbt parses everything: no reason to fail.
   found.catch(() => undefined);
@@ -64,11 +66,13 @@ export function createParseCache({ store, key, workspace }: ParseCacheParams): P
       const file = join(targetDir, PARSE_STATE);
       const mark = markOf(file);
       if (mark === undefined || mark === placed || statSync(file).size > MAX_BYTES) return;
+      const parseState = readFileSync(file);
+      if (holdsSecret(parseState, secrets)) return;
       const files = entries.filter(isYaml).flatMap(({ path, sha256 }): FileRow[] => {
         const stats = statSync(join(tree, path), { throwIfNoEntry: false });
         return stats === undefined ? [] : [[path, sha256, Math.round(stats.mtimeMs)]];
       });
-      await store.keep(workspace, await key, await pack(readFileSync(file), files));
+      await store.keep(workspace, await key, await pack(parseState, files));
     },
   };
 }

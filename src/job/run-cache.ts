@@ -46,6 +46,7 @@ export function createRunCache({ state, now, run, workspace, identity, env, secr
       store: createParseStateStore(state, now),
       key: parseStateKey(),
       workspace: run.workspace,
+      secrets,
     }),
     packages: (packagesDir) =>
       createPackageCache({

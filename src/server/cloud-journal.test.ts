@@ -13,13 +13,15 @@ test("what the server says is a line of JSON each, with the request's id and tra
   writer.say("dbt 1.11");
   writer.failure("Error: refused a-token-of-the-server\n    at x.ts:1", TRACE);
   writer.failure("again", "abc123");
+  writer.run("Run 7 is to run dbt build", "0b9d", "abc123");
   assert.ok(lines.every((line) => line.endsWith("}\n") && line.indexOf("\n") === line.length - 1));
-  const [greeting, said, failed, again] = lines.map((line) => JSON.parse(line));
+  const [greeting, said, failed, again, run] = lines.map((line) => JSON.parse(line));
   assert.deepEqual([greeting.severity, said.severity, failed.severity], ["NOTICE", "INFO", "ERROR"]);
   assert.equal(failed.message, "Error: refused *****\n    at x.ts:1");
   assert.equal(failed["logging.googleapis.com/labels"].request_id, TRACE);
   assert.equal(failed["logging.googleapis.com/trace"], `projects/p/traces/${TRACE}`);
   assert.equal(again.requestId, "abc123");
+  assert.deepEqual(run["logging.googleapis.com/labels"], { source: "server", request_id: "abc123", run_id: "0b9d" });
   assert.equal(again["logging.googleapis.com/trace"], undefined);
 });
 

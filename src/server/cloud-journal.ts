@@ -11,11 +11,15 @@ export function jsonWriter(
 ): JournalWriter {
   const projectId = env["PROJECT_ID"] || env["GOOGLE_CLOUD_PROJECT"] || undefined;
   const { scrubText } = createScrubber(secrets);
-  const print = (severity: Severity, text: string, requestId?: string): void => {
+  const print = (severity: Severity, text: string, requestId?: string, runId?: string): void => {
     const line = logLine({
       severity,
       message: scrubText(text),
-      labels: { source: "server", ...(requestId !== undefined && { request_id: requestId }) },
+      labels: {
+        source: "server",
+        ...(requestId !== undefined && { request_id: requestId }),
+        ...(runId !== undefined && { run_id: runId }),
+      },
       fields: { source: "server", ...(requestId !== undefined && { requestId }) },
       ...(requestId !== undefined && TRACE.test(requestId) && { traceId: requestId, projectId }),
     });
@@ -25,6 +29,7 @@ export function jsonWriter(
     greet: (text) => print("NOTICE", text),
     say: (text) => print("INFO", text),
     failure: (text, requestId) => print("ERROR", text, requestId),
+    run: (text, runId, requestId) => print("INFO", text, requestId, runId),
   };
 }
 

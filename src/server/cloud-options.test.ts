@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { secretsOfJobs } from "./cloud-options.ts";
+import { secretAccess, secretsOfJobs } from "./cloud-options.ts";
 import { parseServerCommand } from "./options.ts";
 
 const around = { cwd: "/work", home: "/home/me", cores: 4 };
@@ -26,6 +26,9 @@ test("jobs are told which secrets to read, never what is in them", () => {
     DBT_SERVER_SECRET_ENV: "A=a,B=projects/p/secrets/b",
   });
   assert.deepEqual(secretsOfJobs(settingsOf([])), {});
+  const env = { PROJECT_ID: "p", GOOGLE_APPLICATION_CREDENTIALS: "/key.json", CLOUDSDK_CONFIG: "", OTHER: "x" };
+  assert.deepEqual(secretAccess(settings, env), { PROJECT_ID: "p", GOOGLE_APPLICATION_CREDENTIALS: "/key.json" });
+  assert.deepEqual(secretAccess(settingsOf([]), env), {});
   for (const wrong of ["A", "=a", "1A=a", "A=a b", "A=$(x)"]) {
     assert.throws(() => settingsOf(["--secret-env", wrong]), { code: "bad_argument" }, wrong);
   }

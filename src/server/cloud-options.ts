@@ -43,3 +43,22 @@ export function secretsOfJobs({
     ...(secretEnv.length > 0 && { DBT_SERVER_SECRET_ENV: secretEnv.join(",") }),
   };
 }
+
+/** With what a job of this machine reaches Secret Manager: the server's own credentials. Nothing where it reads no secret. */
+export function secretAccess(
+  settings: Parameters<typeof secretsOfJobs>[0],
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  if (Object.keys(secretsOfJobs(settings)).length === 0) return {};
+  return Object.fromEntries(
+    ACCESS.flatMap((name) => {
+      const value = env[name];
+      return value === undefined || value === "" ? [] : [[name, value]];
+    }),
+  );
+}
+
+const ACCESS = [
+  ...["PROJECT_ID", "GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "GCE_METADATA_HOST"],
+  "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER",
+];

@@ -8,6 +8,8 @@ export interface Journal {
   say(line: string): void;
   /** A failure that nobody else will report. The same one again and again is said once a minute. */
   failure(error: unknown, requestId?: string): void;
+  /** What was asked of a run. Clients tell their users: of no interest but where a run's entries are looked for. */
+  run(what: string, runId: string, requestId: string): void;
 }
 
 /** Where what is said goes. */
@@ -15,6 +17,7 @@ export interface JournalWriter {
   greet(text: string): void;
   say(text: string): void;
   failure(text: string, requestId: string | undefined): void;
+  run(text: string, runId: string, requestId: string): void;
 }
 
 export interface JournalParams {
@@ -64,6 +67,7 @@ export function createJournal({ format, env, secrets }: JournalParams): Journal 
       const text = expected ? lines(error) : error instanceof Error ? (error.stack ?? error.message) : String(error);
       if (!isRepeated(text)) writer.failure(text, requestId);
     },
+    run: writer.run,
   };
 }
 
@@ -73,6 +77,7 @@ const TEXT_WRITER: JournalWriter = {
   failure(text, requestId) {
     process.stderr.write(`dbt-server: ${requestId === undefined ? "" : `request ${requestId}: `}${text}\n`);
   },
+  run: () => undefined,
 };
 
 function placesOf({ google, dataDir, executor }: ServerSettings): string {

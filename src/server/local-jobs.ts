@@ -7,7 +7,7 @@ import { jobEnvironment, type LocalEngine } from "../executors/local-engine.ts";
 import type { Executor } from "../executors/port.ts";
 import { createWarmParents, type WarmParents } from "../executors/warm-parents.ts";
 import type { BackendParams } from "./backend.ts";
-import { secretsOfJobs } from "./cloud-options.ts";
+import { secretAccess, secretsOfJobs } from "./cloud-options.ts";
 import type { Journal } from "./journal.ts";
 import type { ServerSettings } from "./options.ts";
 
@@ -25,8 +25,10 @@ export function createLocalJobs(params: BackendParams, stateEnv: Readonly<Record
     jobPath: join(import.meta.dirname, "..", "job", `main${extname(fileURLToPath(import.meta.url))}`),
     dataDir: settings.dataDir,
     ...(settings.warm && { spareIdleMs: settings.warmIdleMs }),
-    env: async () =>
-      jobEnvironment(env, settings.jobEnv, { ...jobSettings(settings, await engine(), warm), ...stateEnv }),
+    env: async () => {
+      const own = { ...jobSettings(settings, await engine(), warm), ...secretAccess(settings, env), ...stateEnv };
+      return jobEnvironment(env, settings.jobEnv, own);
+    },
   });
   return { executor, warm };
 }

@@ -50,6 +50,7 @@ export async function serve({ settings, env, version, cwd, home, google }: Serve
     port: () => port,
     serverEnv: jobEnvironment(env, settings.jobEnv, {}),
     onError: journal.failure,
+    onRun: journal.run,
     warm: async () => (await warm?.states()) ?? [],
     ...(settings.google?.jobs !== undefined && { logProjectId: settings.google.projectId }),
   });

@@ -17,7 +17,7 @@ import type { ServerSettings } from "./options.ts";
 import { createReaper, PATIENCE, type Patience } from "./reaper.ts";
 import { createReconciler, type Reconcile } from "./reconcile.ts";
 import { createRunRequests, type RunRequestsParams } from "./requests/run-requests.ts";
-import type { App } from "./routes/context.ts";
+import type { App, AppContext } from "./routes/context.ts";
 import { createRunEndings } from "./run-endings.ts";
 import { createRunViews } from "./run-views.ts";
 
@@ -54,6 +54,8 @@ export interface ServiceParams {
   readonly now: () => number;
   /** Told of what was not expected, and of which request it was. */
   readonly onError: (error: unknown, requestId?: string) => void;
+  /** Told of what is asked of a run, and by which request. */
+  readonly onRun?: AppContext["onRun"];
   readonly patience?: Partial<Patience>;
   /** False where other servers may use the same State. Default: true. */
   readonly isAlone?: boolean;
@@ -184,6 +186,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
     },
     signedDownloads: settings.signedDownloads === true,
     onError: params.onError,
+    onRun: params.onRun ?? (() => undefined),
   });
 
   const stops: (() => void)[] = [];

@@ -52,6 +52,8 @@ export interface AppContext {
   /** Asks for a run's end; resolves when a run that had not begun has ended. */
   readonly cancel: (run: Run, by: Requester, reason: string | null) => Promise<void>;
   readonly onError: (error: unknown, requestId: string) => void;
+  /** Told of what was asked of a run, and by which request. */
+  readonly onRun: (what: string, runId: string, requestId: string) => void;
 }
 
 declare module "fastify" {

@@ -28,6 +28,7 @@ export function addRunRoutes(app: App, context: AppContext): void {
       const requester = requesterOf(request);
       const idempotencyKey = readKey(request.headers[headers.idempotencyKey]);
       const { run, created } = await createRun({ request: request.body, requester, idempotencyKey });
+      if (created) context.onRun(`Run ${run.number} is to run dbt ${run.verb}`, run.id, request.id);
       reply.code(created ? 202 : 200).header("location", paths.run(run.id));
       return { run: await view(run), created };
     },
@@ -93,6 +94,7 @@ export function addRunRoutes(app: App, context: AppContext): void {
       if (isTerminal(run.status)) {
         throw new AppError("run_finished", `Run ${run.number} has ended already: ${run.status}.`);
       }
+      context.onRun(`Run ${run.number} is to be cancelled`, run.id, request.id);
       await context.cancel(run, requester, request.body.reason ?? null);
       const now = await stores.runs.require(run.id);
       reply.code(isTerminal(now.status) ? 200 : 202);
