@@ -109,7 +109,9 @@ export function build() {
   if (JSON.stringify(stamp?.inputs) === now && existsSync(target)) return { ok: true, built: false, output: "" };
   const fresh = join(root, `.dist-${process.pid}`);
   try {
-    const failure = bundle(fresh);
+    // In the folders that they have in src/: paths relative to a module hold in both.
+    const mains = filesBelow(source).filter((file) => /^[^/]+\/main\.ts$/.test(file));
+    const failure = bundle(mains.map((file) => ({ source: join(source, file), folder: join(fresh, dirname(file)) })));
     if (failure !== undefined) return { ok: false, built: false, output: failure };
     for (const file of filesBelow(source).filter((path) => path.endsWith(".py"))) {
       mkdirSync(dirname(join(fresh, file)), { recursive: true });
@@ -128,19 +130,18 @@ export function build() {
 }
 
 /**
- * Each program in the folder that it has in src/, with what it loads later in files beside it: paths relative to a module
- * hold in both. Returns what the bundler complains about.
- * @param {string} folder
+ * Each program in a folder of its own, with what it loads later in files beside it. Returns what the bundler complains
+ * about.
+ * @param {readonly { readonly source: string, readonly folder: string }[]} programs
  */
-function bundle(folder) {
+export function bundle(programs) {
   const { buildSync } = loadBundler();
-  const programs = filesBelow(source).filter((file) => /^[^/]+\/main\.ts$/.test(file));
   try {
-    for (const file of programs) {
+    for (const program of programs) {
       buildSync({
         absWorkingDir: root,
-        entryPoints: [join(source, file)],
-        outdir: join(folder, dirname(file)),
+        entryPoints: [program.source],
+        outdir: program.folder,
         bundle: true,
         splitting: true,
         format: "esm",
