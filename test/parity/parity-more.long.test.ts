@@ -1,8 +1,8 @@
-import { DUCKDB, LONG } from "./corpus.ts";
+import { DUCKDB, LONG, LONGER_DAY } from "./corpus.ts";
 import { duckDbProfile } from "./profiles.ts";
 import { parityTests } from "./sides.ts";
 
-parityTests(LONG, { fixture: "shop", profiles: duckDbProfile });
+for (const scenario of [LONG, LONGER_DAY]) parityTests(scenario, { fixture: "shop", profiles: duckDbProfile });
 
 for (const scenario of Object.values(DUCKDB)) {
   parityTests(
