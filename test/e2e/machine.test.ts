@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import {
+  leftovers,
   machineNode,
   node,
   type Program,
@@ -104,8 +105,10 @@ test("a record that is damaged spoils nothing but itself", async (context) => {
   await apiOf(first).cancel(broken);
   await runWhen(first, broken, "ended", ({ finishedAt }) => finishedAt !== null);
   await first.stop();
+  // The job that was told to stop may be writing its last.
+  await until("the end of the jobs", () => leftovers(first.dataDir).length === 0);
   const database = join(first.dataDir, "state.db");
-  const db = new DatabaseSync(database);
+  const db = new DatabaseSync(database, { timeout: 10_000 });
   db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   db.close();
   const bytes = readFileSync(database);
