@@ -8,7 +8,7 @@ import { findEdr } from "./edr.ts";
 import { edrFailure } from "./failure.ts";
 import { elementaryPlace, elementaryProfile } from "./profile.ts";
 
-const project = "/work/shop";
+const project = "/projects/shop";
 
 test("where Elementary's tables are is told by the manifest", () => {
   const node = (values: object) => ({ package_name: "elementary", resource_type: "model", ...values });
@@ -36,8 +36,8 @@ test("the profile is the run's own connection in Elementary's schema, its files 
       attach: [{ path: "other.duckdb" }, { path: "/x.db" }],
     }),
     output({
-      ...{ type: "duckdb", path: "/work/shop/shop.duckdb", schema: "main_elementary" },
-      attach: [{ path: "/work/shop/other.duckdb" }, { path: "/x.db" }],
+      ...{ type: "duckdb", path: "/projects/shop/shop.duckdb", schema: "main_elementary" },
+      attach: [{ path: "/projects/shop/other.duckdb" }, { path: "/x.db" }],
     }),
   );
   assert.deepEqual(
@@ -54,7 +54,7 @@ test("the profile is the run's own connection in Elementary's schema, its files 
   );
   const own = { elementary: { target: "a", outputs: { a: { type: "duckdb", path: "e.duckdb", schema: "e" } } } };
   assert.deepEqual(made({ type: "duckdb", path: "shop.duckdb" }, own), {
-    elementary: { target: "a", outputs: { a: { type: "duckdb", path: "/work/shop/e.duckdb", schema: "e" } } },
+    elementary: { target: "a", outputs: { a: { type: "duckdb", path: "/projects/shop/e.duckdb", schema: "e" } } },
   });
   // Of profiles that are not in use only names come.
   assert.deepEqual(made({ type: "x" }, { elementary: {} }), output({ type: "x", schema: "main_elementary" }));
