@@ -1,5 +1,6 @@
 /** A TCP proxy that can be told to fail as networks do, for any protocol. */
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { joinTo } from "./join-sockets.ts";
 
 export interface FlakyProxy {
   /** `127.0.0.1:PORT`. */
@@ -26,19 +27,7 @@ export async function startFlakyProxy(target: string): Promise<FlakyProxy> {
       inner.resetAndDestroy();
       return;
     }
-    const outer = connect(Number(port), host);
-    for (const [from, to] of [
-      [inner, outer],
-      [outer, inner],
-    ] as const) {
-      sockets.add(from);
-      from.pipe(to);
-      from.on("error", () => to.destroy());
-      from.on("close", () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-    }
+    joinTo(inner, { host, port: Number(port) }, sockets);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {

@@ -3,7 +3,7 @@ import { type Client, createClient } from "../api/client.ts";
 import type { Credentials } from "../api/http.ts";
 import { AppError } from "../core/errors.ts";
 import type { CliContext, Env } from "./context.ts";
-import type { Access } from "./detect/known-servers.ts";
+import type { FoundServer } from "./detect/credentials-for.ts";
 import { clientId, userLabel } from "./identity.ts";
 import { isLoopbackUrl } from "./loopback.ts";
 import { fetchFor } from "./proxy.ts";
@@ -13,14 +13,7 @@ import { ensureTrusted } from "./trust.ts";
 
 const DEFAULT_PORT = 8001;
 
-/** A server that was decided on: where it is, and how it is shown who asks. */
-interface Found {
-  readonly url: string;
-  readonly token: string | undefined;
-  /** What it wants to know of who asks, where that was seen; undefined: it is asked. Only for one that did not register. */
-  readonly access?: Access | undefined;
-  /** Whether nothing but its own word says what it is. */
-  readonly isDoubtful?: boolean;
+interface Found extends FoundServer {
   /** Whether it registered on this machine, so that the token of its file is all it wants. */
   readonly isRegistered?: boolean;
 }

@@ -1,9 +1,9 @@
 /** Finds the Python that has dbt, and says what it has, without the seconds that importing dbt takes. */
 import { execFile } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError } from "../core/errors.ts";
+import { isProgram } from "./is-program.ts";
 import { dbtEnvironment } from "./job-environment.ts";
 
 const DESCRIBE = fileURLToPath(new URL("../dbt/driver/describe_engine.py", import.meta.url));
@@ -110,15 +110,6 @@ function locate(candidate: string, { env, cwd }: FindEngineOptions): string | nu
     if (folder !== "" && isProgram(path)) return path;
   }
   return null;
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }
 
 /** The description, or in words why this Python does not do. */

@@ -6,9 +6,9 @@ import type { RunStore } from "./runs.ts";
 const PAGE = 20;
 
 export interface LatestManifestQuery {
-  /** Name of the dbt target; null: any. */
+  /** Name of the dbt target; null: whichever. */
   readonly target: string | null;
-  /** Key of the workspace; absent: any. */
+  /** Key of the workspace; absent: whichever. */
   readonly workspace?: string;
 }
 

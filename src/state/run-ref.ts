@@ -15,7 +15,7 @@ export interface RunNumber {
 export interface ResolveScope {
   /** Id of who asks. */
   readonly requesterId: string;
-  /** Key of the workspace that `latest` is meant in; null: any. */
+  /** Key of the workspace that `latest` is meant in; null: whichever. */
   readonly workspace: string | null;
   /** `latest` is then the latest of anyone, anywhere. */
   readonly all: boolean;

@@ -1,18 +1,9 @@
 /** `init` and `docs serve` are about this machine: the dbt that is installed here runs them. */
 import { spawn } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
 import path from "node:path";
 import { AppError } from "../../core/errors.ts";
+import { isProgram } from "../../dbt/is-program.ts";
 import type { CliContext } from "../context.ts";
-
-function isProgram(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return statSync(file).isFile();
-  } catch {
-    return false;
-  }
-}
 
 /** The first dbt of: the active virtual environment, PATH, ./.venv. */
 export function findLocalDbt({ env, cwd, platform }: Pick<CliContext, "env" | "cwd" | "platform">): string | undefined {

@@ -12,13 +12,14 @@ import { type Access, knownAccess, rememberAccess } from "./known-servers.ts";
 
 const CHECK_MS = 5_000;
 
-interface FoundServer {
+/** A server that was decided on: where it is, and how it is shown who asks. */
+export interface FoundServer {
   readonly url: string;
   /** What the user said to present to the server. */
   readonly token: string | undefined;
-  /** Where it was seen already. */
+  /** What it wants to know of who asks, where that was seen; undefined: it is asked. */
   readonly access?: Access | undefined;
-  /** It was found by itself, and nothing but its own word says what it is. */
+  /** Whether nothing but its own word says what it is. */
   readonly isDoubtful?: boolean;
 }
 

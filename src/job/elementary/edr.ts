@@ -1,7 +1,7 @@
 /** Runs Elementary's program, `edr`, to its end. */
 import { spawn } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
+import { isProgram } from "../../dbt/is-program.ts";
 import type { StopSwitch } from "../stopping.ts";
 
 /** Beside the Python that runs dbt, else on dbt's PATH; undefined where it is not installed. */
@@ -11,15 +11,6 @@ export function findEdr(
 ): string | undefined {
   const folders = [...(python === undefined ? [] : [dirname(python)]), ...(env["PATH"] ?? "").split(delimiter)];
   return folders.map((folder) => join(folder, "edr")).find(isProgram);
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }
 
 export interface EdrParams {

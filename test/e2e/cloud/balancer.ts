@@ -1,5 +1,6 @@
 /** What stands before the instances of a service: one address, behind it whichever instance the test says. */
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { joinTo } from "../../join-sockets.ts";
 
 export interface Balancer {
   readonly url: string;
@@ -18,28 +19,12 @@ export async function startBalancer(): Promise<Balancer> {
     starting = undefined;
     if (start !== undefined)
       start().then(
-        (port) => join(inner, port),
+        (port) => joinTo(inner, { port }, sockets),
         () => inner.destroy(),
       );
     else if (target === undefined) inner.resetAndDestroy();
-    else join(inner, target);
+    else joinTo(inner, { port: target }, sockets);
   });
-
-  function join(inner: Socket, port: number): void {
-    const outer = connect(port, "127.0.0.1");
-    for (const [from, to] of [
-      [inner, outer],
-      [outer, inner],
-    ] as const) {
-      sockets.add(from);
-      from.pipe(to);
-      from.on("error", () => to.destroy());
-      from.on("close", () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-    }
-  }
 
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
