@@ -250,7 +250,7 @@ export function serverHelp(): string {
     "Usage: dbt-server [OPTIONS]",
     "       dbt-server gc [--dry-run] [OPTIONS]",
     "",
-    "Accepts dbt commands from dbt-remote and runs them here.",
+    "Accepts dbt commands from dbt-remote and runs them, here or as jobs on Google Cloud.",
     "gc removes runs that are older than --retention-days, and what nothing refers to any more.",
     "",
     "Options, with their environment variables:",
