@@ -23,25 +23,41 @@ interface Entry<T> {
 
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 15_000;
+/** A listener that has said nothing for as long as this is begun anew, later ones after twice the time. */
+const FIRST_PATIENCE_MS = 3_000;
+const LONGEST_PATIENCE_MS = 60_000;
 
-/** The client itself goes on after most failures; what it gives up on (a refusal, a database gone) is begun anew. */
+/**
+ * The client itself goes on after most failures. What it gives up on (a refusal, a database gone) is begun anew, and so is
+ * a listener that never tells what is there at first: its stream may hang without an error.
+ */
 export function createListeners<T>(start: StartListening<T>): Listeners<T> {
   const entries = new Map<string, Entry<T>>();
 
   function begin(key: string, callbacks: Set<(value: T) => void>): Unsubscribe {
     let pauseMs = FIRST_PAUSE_MS;
+    let patienceMs = FIRST_PATIENCE_MS;
     let timer: NodeJS.Timeout | undefined;
     let stopOne: Unsubscribe = () => undefined;
+    const nextIn = (ms: number): void => {
+      clearTimeout(timer);
+      timer = setTimeout(next, ms);
+      timer.unref();
+    };
     const next = (): void => {
+      stopOne();
+      nextIn(patienceMs);
+      patienceMs = Math.min(patienceMs * 2, LONGEST_PATIENCE_MS);
       stopOne = start(
         key,
         (value) => {
+          clearTimeout(timer);
           pauseMs = FIRST_PAUSE_MS;
+          patienceMs = FIRST_PATIENCE_MS;
           for (const callback of [...callbacks]) callback(value);
         },
         () => {
-          timer = setTimeout(next, pauseMs);
-          timer.unref();
+          nextIn(pauseMs);
           pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
         },
       );
