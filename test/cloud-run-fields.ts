@@ -1,4 +1,5 @@
 /** What Cloud Run's interface takes and refuses, as its discovery document and its answers have it. */
+import { randomBytes } from "node:crypto";
 
 /** An answer of Google's that is an error. */
 export class GoogleRefusal extends Error {
@@ -121,3 +122,9 @@ export function pruned(value: unknown): unknown {
     }),
   );
 }
+
+/** The answer to what changes or launches a resource. */
+export const operation = (name: string, metadata: unknown): unknown => ({
+  name: `${name.split("/").slice(0, 4).join("/")}/operations/${randomBytes(8).toString("hex")}`,
+  metadata,
+});
