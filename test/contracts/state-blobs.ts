@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { describe, test } from "node:test";
-import { AppError } from "../../src/core/errors.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { bytesOf, newRunId, until } from "./state-test-data.ts";
+import { bytesOf, codeIs, newRunId, until } from "./state-test-data.ts";
 
 export function blobsContract(harnessOf: HarnessOf): void {
   const blobs = () => harnessOf().state.blobs;
@@ -122,7 +121,7 @@ export function blobsContract(harnessOf: HarnessOf): void {
 
     test("names that lead elsewhere are refused", async () => {
       for (const name of ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".", "a/./b", "a\\b", "a\0b", "a\nb"]) {
-        const refused = (error: unknown) => error instanceof AppError && error.code === "path_outside";
+        const refused = codeIs("path_outside");
         await assert.rejects(blobs().put(name, Buffer.from("x")), refused, JSON.stringify(name));
         await assert.rejects(blobs().read(name), refused, JSON.stringify(name));
         await assert.rejects(blobs().remove(name), refused, JSON.stringify(name));

@@ -4,9 +4,7 @@ import { Readable } from "node:stream";
 import { describe, test } from "node:test";
 import { AppError } from "../../src/core/errors.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { bytesOf, newFile, sha256, until } from "./state-test-data.ts";
-
-const codeIs = (code: string) => (error: unknown) => error instanceof AppError && error.code === code;
+import { bytesOf, codeIs, newFile, sha256, until } from "./state-test-data.ts";
 
 export function contentsContract(harnessOf: HarnessOf): void {
   const contents = () => harnessOf().state.contents;

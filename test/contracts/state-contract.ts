@@ -1,14 +1,17 @@
 /** What every backend of State must do; see src/state/port.ts. A backend passes it unchanged or is none. */
 import { after, before, describe } from "node:test";
 import type { JsonObject, State } from "../../src/state/port.ts";
+import { artifactsContract } from "./state-artifacts.ts";
 import { blobsContract } from "./state-blobs.ts";
 import { contentsContract } from "./state-contents.ts";
 import { envelopesContract } from "./state-envelopes.ts";
+import { leasesContract } from "./state-leases.ts";
 import { logsContract } from "./state-logs.ts";
 import { processesContract } from "./state-processes.ts";
 import { recordsContract } from "./state-records.ts";
 import { retentionContract } from "./state-retention.ts";
-import { storesContract } from "./state-stores.ts";
+import { runsContract } from "./state-runs.ts";
+import { snapshotsContract } from "./state-snapshots.ts";
 
 /** A backend under test. Its clock is the real one; tests that need another time pass it to what takes it. */
 export interface StateHarness {
@@ -41,7 +44,10 @@ export function describeStateContract(name: string, makeState: () => Promise<Sta
     contentsContract(harnessOf);
     logsContract(harnessOf);
     envelopesContract(harnessOf);
-    storesContract(harnessOf);
+    runsContract(harnessOf);
+    leasesContract(harnessOf);
+    snapshotsContract(harnessOf);
+    artifactsContract(harnessOf);
     retentionContract(harnessOf);
     processesContract(harnessOf);
   });

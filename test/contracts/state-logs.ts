@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { describe, test } from "node:test";
-import { AppError } from "../../src/core/errors.ts";
 import type { LogChannel, LogName, LogPage, LogSegment, LogStore } from "../../src/state/port.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { newRunId, segment, sha256, until } from "./state-test-data.ts";
+import { codeIs, newRunId, segment, sha256, until } from "./state-test-data.ts";
 
 /** Reads on until nothing comes, checking that pages join. */
 export async function readOn(logs: LogStore, runId: string, name: LogName, offset = 0, maxBytes = 65_536) {
@@ -116,9 +115,7 @@ export function logsContract(harnessOf: HarnessOf): void {
       const { bytes, seal: read } = await readOn(await logs(), runId, "log");
       assert.deepEqual(read, seal);
       assert.deepEqual(seal, { finalOffset: bytes.length, sha256: sha256(bytes) });
-      await assert.rejects(logs().openWriter(runId, "log"), (error: unknown) => {
-        return error instanceof AppError && error.code === "run_finished";
-      });
+      await assert.rejects(logs().openWriter(runId, "log"), codeIs("run_finished"));
       assert.deepEqual((await logs().read(runId, "log", bytes.length + 5, 10)).seal, seal);
       // Sealed, it still reads from anywhere.
       assert.deepEqual((await readOn(logs(), runId, "log", 3, 100)).bytes, bytes.subarray(3));

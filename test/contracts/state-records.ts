@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { AppError } from "../../src/core/errors.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { newCollection, pause, until } from "./state-test-data.ts";
-
-const codeIs = (code: string) => (error: unknown) => error instanceof AppError && error.code === code;
+import { codeIs, newCollection, pause, until } from "./state-test-data.ts";
 
 export function recordsContract(harnessOf: HarnessOf): void {
   const records = () => harnessOf().state.records;

@@ -5,16 +5,15 @@ import { snapshotId } from "../../src/snapshot/entry.ts";
 import { gc, SCHEDULES } from "../../src/state/gc.ts";
 import { DEFAULT_RETENTION } from "../../src/state/retention.ts";
 import type { NewRun } from "../../src/state/runs.ts";
-import { createStores } from "../../src/state/stores.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { entryOf, newRun, packOf } from "./state-stores.ts";
+import { entryOf, newRun, packOf, storesUnderTest } from "./state-stores-data.ts";
 import { newFile, newRunId, segment, type TestFile } from "./state-test-data.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export function retentionContract(harnessOf: HarnessOf): void {
   const state = () => harnessOf().state;
-  const stores = (now: () => number = Date.now) => createStores({ state: state(), now, snapshotId });
+  const { stores } = storesUnderTest(harnessOf);
   const keep = { ...DEFAULT_RETENTION, runsCount: 0 };
   /** A sweep as it would be in so many days. */
   const sweep = (days: number, dryRun = false) => gc(state(), { now: () => Date.now() + days * DAY_MS, keep, dryRun });

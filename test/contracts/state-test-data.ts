@@ -1,6 +1,7 @@
 /** What the parts of the state contract share: names of their own, files, and waiting for a condition. */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { Readable } from "node:stream";
+import { AppError } from "../../src/core/errors.ts";
 import type { LogChannel, LogSegment } from "../../src/state/port.ts";
 
 /** A collection that no other test uses. */
@@ -34,6 +35,9 @@ export async function bytesOf(stream: Readable | undefined): Promise<Buffer | un
 export function segment(text: string, channel: LogChannel = "out", timeMs = 1_700_000_000_000): LogSegment {
   return { channel, timeMs, bytes: Buffer.from(text) };
 }
+
+/** Of an error that a test expects. */
+export const codeIs = (code: string) => (error: unknown) => error instanceof AppError && error.code === code;
 
 /** Polls until the condition holds; fails after the deadline. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>, deadlineMs = 10_000) {
