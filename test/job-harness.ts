@@ -15,6 +15,7 @@ import type { JsonObject, LogChannel, LogName, State } from "../src/state/port.t
 import type { NewRun } from "../src/state/runs.ts";
 import { createStores, type Stores } from "../src/state/stores.ts";
 import { root, tempFolder } from "./folders.ts";
+import { newRun } from "./new-run.ts";
 import { node, type Program, python, start, until } from "./programs.ts";
 
 export const PROFILE = readFileSync(join(root, "test/fixtures/projects/tiny-profiles/profiles.yml"), "utf8");
@@ -87,30 +88,16 @@ export async function createJobHarness(): Promise<JobHarness> {
         size: text.length,
       }));
       for (const text of Object.values(inputTexts)) await state.contents.put(sha256Of(text), Buffer.from(text));
-      const id = randomUUID();
-      if (envelope !== null) await state.envelopes.put(id, { ...EMPTY_ENVELOPE, ...envelope } as unknown as JsonObject);
-      await stores.runs.create({
-        id,
-        command: args,
-        args,
-        verb: args[0] ?? "",
-        access: "write",
-        requester: { id: "test", label: "test" },
-        workspace,
-        workspaceName: null,
-        snapshotId: snapshotId(entries),
-        projectDir: snapshot.projectDir,
-        mode: "project",
-        inputs,
-        stateSources: [],
-        warehouseFile: "tiny.duckdb",
-        profileFrom: "client",
-        target: "dev",
-        options: { timeoutMs: null, cancelOnDisconnectMs: null, elementary: false, jobProfile: null },
-        envNames: [],
+      const run = newRun({
+        ...{ requester: { id: "test", label: "test" }, workspace, command: args, args, verb: args[0] ?? "", inputs },
+        ...{ snapshotId: snapshotId(entries), projectDir: snapshot.projectDir, warehouseFile: "tiny.duckdb" },
         ...changes,
       });
-      return id;
+      if (envelope !== null) {
+        await state.envelopes.put(run.id, { ...EMPTY_ENVELOPE, ...envelope } as unknown as JsonObject);
+      }
+      await stores.runs.create(run);
+      return run.id;
     },
 
     startJob(runId, { root: number = 1, env = {} } = {}) {

@@ -1,6 +1,5 @@
 /** A whole job that reaches neither Firestore nor Cloud Storage for a while, dbt's end included; shared by a short and a long test. */
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { EMPTY_ENVELOPE } from "../src/core/envelope.ts";
@@ -11,6 +10,7 @@ import { readAll } from "../src/state/read-all.ts";
 import { createStores } from "../src/state/stores.ts";
 import { tempFolder } from "./folders.ts";
 import { openGcpStates } from "./gcp-states.ts";
+import { newRun } from "./new-run.ts";
 import { until } from "./programs.ts";
 import { scriptedDbt } from "./scripted-dbt.ts";
 
@@ -23,16 +23,11 @@ export async function jobOutage(context: TestContext, cutMs: number): Promise<vo
   if (job === undefined || server === undefined) return;
   const storesOf = ({ state }: typeof job) => createStores({ state, now: Date.now, snapshotId });
   const { runs, snapshots, leases, artifacts } = storesOf(server);
-  const runId = randomUUID();
-  const id = snapshotId([]);
-  await snapshots.put(id, []);
+  const run = newRun({ snapshotId: snapshotId([]), profileFrom: "none", target: null });
+  const runId = run.id;
+  await snapshots.put(run.snapshotId, []);
   await server.state.envelopes.put(runId, { ...EMPTY_ENVELOPE, args: null, files: [], secretNames: [] });
-  await runs.create({
-    ...{ id: runId, command: ["run"], args: ["run"], verb: "run", access: "write", mode: "project", target: null },
-    ...{ requester: { id: "t", label: "t" }, workspace: "w", workspaceName: null, snapshotId: id, projectDir: "." },
-    ...{ inputs: [], stateSources: [], warehouseFile: null, profileFrom: "none", envNames: [] },
-    options: { timeoutMs: null, cancelOnDisconnectMs: null, elementary: false, jobProfile: null },
-  });
+  await runs.create(run);
   assert.equal((await leases.acquire(await runs.require(runId), 1, 60_000)).kind, "acquired");
 
   const dataDir = tempFolder("container");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { newRun } from "../../test/new-run.ts";
 import type { Run } from "../core/run.ts";
 import { DEFAULT_RETENTION, planRetention, type RetentionInput } from "./retention.ts";
 
@@ -8,39 +9,11 @@ const NOW_MS = Date.parse("2026-06-01T00:00:00Z");
 const daysAgo = (days: number): string => new Date(NOW_MS - days * DAY_MS).toISOString();
 
 function run(number: number, changes: Partial<Run> = {}): Run {
-  const id = `run-${number}`;
   return {
-    id,
-    number,
-    status: "failed",
-    reason: null,
-    message: null,
-    exitCode: 1,
-    command: [],
-    args: [],
-    verb: "run",
-    access: "write",
-    requester: { id: "u", label: "u" },
-    workspace: "w",
-    workspaceName: null,
-    snapshotId: `snapshot-${number}`,
-    projectDir: ".",
-    mode: "project",
-    inputs: [],
-    stateSources: [],
-    warehouseFile: null,
-    profileFrom: "client",
-    target: null,
-    options: { timeoutMs: null, cancelOnDisconnectMs: null, elementary: false, jobProfile: null },
-    envNames: [],
-    dbtVersion: null,
-    createdAt: daysAgo(100),
-    startedAt: null,
-    dbtFinished: null,
-    finishedAt: daysAgo(100),
-    logSize: 0,
-    logSha256: null,
-    warnings: [],
+    ...newRun({ id: `run-${number}`, snapshotId: `snapshot-${number}`, workspace: "w", target: null }),
+    ...{ number, status: "failed", reason: null, message: null, exitCode: 1, dbtVersion: null, warnings: [] },
+    ...{ createdAt: daysAgo(100), startedAt: null, dbtFinished: null, finishedAt: daysAgo(100) },
+    ...{ logSize: 0, logSha256: null },
     ...changes,
   };
 }

@@ -5,8 +5,9 @@ import { snapshotId } from "../../src/snapshot/entry.ts";
 import { gc, SCHEDULES } from "../../src/state/gc.ts";
 import { DEFAULT_RETENTION } from "../../src/state/retention.ts";
 import type { NewRun } from "../../src/state/runs.ts";
+import { newRun } from "../new-run.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { entryOf, newRun, packOf, storesUnderTest } from "./state-stores-data.ts";
+import { entryOf, packOf, storesUnderTest } from "./state-stores-data.ts";
 import { newFile, newRunId, segment, type TestFile } from "./state-test-data.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

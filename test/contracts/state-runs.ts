@@ -4,8 +4,9 @@ import { AppError } from "../../src/core/errors.ts";
 import type { Run } from "../../src/core/run.ts";
 import { snapshotId } from "../../src/snapshot/entry.ts";
 import { createStores } from "../../src/state/stores.ts";
+import { newRun } from "../new-run.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { newRun, storesUnderTest } from "./state-stores-data.ts";
+import { storesUnderTest } from "./state-stores-data.ts";
 import { codeIs, newRunId, until } from "./state-test-data.ts";
 
 const HOUR_MS = 60 * 60 * 1000;

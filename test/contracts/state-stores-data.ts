@@ -1,4 +1,4 @@
-/** What the tests of the stores share: stores over the backend under test, and runs, entries and packs to put there. */
+/** What the tests of the stores share: stores over the backend under test, and entries and packs to put there. */
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import type { Run } from "../../src/core/run.ts";
@@ -7,8 +7,9 @@ import type { PackedFile } from "../../src/state/artifacts.ts";
 import type { NewRun } from "../../src/state/runs.ts";
 import type { StoredEntry } from "../../src/state/snapshots.ts";
 import { createStores, type Stores } from "../../src/state/stores.ts";
+import { newRun } from "../new-run.ts";
 import type { HarnessOf } from "./state-contract.ts";
-import { newRunId, sha256, type TestFile } from "./state-test-data.ts";
+import { sha256, type TestFile } from "./state-test-data.ts";
 
 /** Of the backend under test, with a clock that tells another time where one is given. */
 export interface StoresUnderTest {
@@ -29,31 +30,7 @@ export function storesUnderTest(harnessOf: HarnessOf): StoresUnderTest {
   };
 }
 
-/** A run as it is posted; a workspace and a requester of its own unless told otherwise. */
-export function newRun(changes: Partial<NewRun> = {}): NewRun {
-  return {
-    id: newRunId(),
-    command: ["run"],
-    args: ["run"],
-    verb: "run",
-    access: "write",
-    requester: { id: `user-${newRunId()}`, label: "ada" },
-    workspace: newRunId(),
-    workspaceName: null,
-    snapshotId: `v1-${"0".repeat(64)}`,
-    projectDir: ".",
-    mode: "project",
-    inputs: [],
-    stateSources: [],
-    warehouseFile: null,
-    profileFrom: "client",
-    target: "dev",
-    options: { timeoutMs: null, cancelOnDisconnectMs: null, elementary: false, jobProfile: null },
-    envNames: [],
-    ...changes,
-  };
-}
-
+/** A file of a snapshot or of a pack. */
 export function entryOf(path: string, file: TestFile): StoredEntry {
   return { path, mode: "100644", sha256: file.sha256, size: file.bytes.length };
 }
