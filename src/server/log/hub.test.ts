@@ -1,113 +1,10 @@
 import assert from "node:assert/strict";
-import { createHash, randomUUID } from "node:crypto";
-import { get, type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { startService, type TestService, type TestServiceOptions } from "../../../test/service-fixture.ts";
-import type { LogAnswer, LogChunk, LogEnd } from "../../api/schemas.ts";
-import { type SseMessage, sseParser } from "../../api/sse.ts";
-import type { LogWriter } from "../../state/port.ts";
+import { append, aRun, connect, follow, serve } from "../../../test/log-service.ts";
+import type { LogChunk, LogEnd } from "../../api/schemas.ts";
+import { sseParser } from "../../api/sse.ts";
 import { createAuth } from "../auth.ts";
-
-/** The test is the job, and has no heart. */
-const patience = { heartMs: 600_000 };
-const HEADERS = { authorization: "Bearer t", accept: "text/event-stream" };
-
-interface Served extends TestService {
-  readonly port: number;
-}
-
-async function serve(options: TestServiceOptions = {}): Promise<Served> {
-  const server = await startService({ auth: createAuth("token", "t"), patience, ...options });
-  await server.app.listen({ host: "127.0.0.1", port: 0 });
-  return { ...server, port: (server.app.server.address() as AddressInfo).port };
-}
-
-/** A run whose log the test itself writes. */
-async function aRun(server: TestService): Promise<{ runId: string; writer: LogWriter; finish(): Promise<void> }> {
-  const runId = randomUUID();
-  await server.stores.runs.create({
-    ...{ id: runId, command: ["run"], args: ["run"], verb: "run", access: "write", workspace: runId },
-    ...{
-      requester: { id: "token", label: "t" },
-      workspaceName: null,
-      snapshotId: "v1-0",
-      projectDir: ".",
-      mode: "project",
-    },
-    ...{ inputs: [], stateSources: [], warehouseFile: null, profileFrom: "none", target: null, envNames: [] },
-    options: { timeoutMs: null, cancelOnDisconnectMs: null, elementary: false, jobProfile: null },
-  });
-  await server.stores.runs.transition(runId, "running");
-  const writer = await server.state.logs.openWriter(runId, "log");
-  return {
-    ...{ runId, writer },
-    async finish() {
-      await server.stores.runs.patch(runId, {
-        dbtFinished: { exitCode: 0, dbtOffset: writer.offset, targetPack: false, at: new Date().toISOString() },
-      });
-      await append(writer, "END JOB\n", "job");
-      const { finalOffset, sha256 } = await writer.seal();
-      await server.stores.runs.transition(runId, "success", { exitCode: 0, logSize: finalOffset, logSha256: sha256 });
-    },
-  };
-}
-
-function append(writer: LogWriter, text: string | Buffer, channel: "out" | "err" | "job" = "out"): Promise<void> {
-  return writer.append([{ channel, timeMs: Date.now(), bytes: Buffer.from(text) }]);
-}
-
-function connect(port: number, path: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    get({ host: "127.0.0.1", port, path, agent: false, headers: { ...HEADERS, ...headers } }, resolve).on(
-      "error",
-      reject,
-    );
-  });
-}
-
-interface Follow {
-  readonly bytes: Buffer;
-  readonly events: readonly SseMessage[];
-  readonly end: LogEnd | undefined;
-}
-
-/** Follows to the end, or until `leave` says so; `offset` as the last event's id. */
-async function follow(
-  port: number,
-  runId: string,
-  offset = 0,
-  leave: (got: number) => boolean = () => false,
-): Promise<Follow> {
-  const response = await connect(
-    port,
-    `/api/v1/runs/${runId}/log`,
-    offset === 0 ? {} : { "last-event-id": String(offset) },
-  );
-  const parse = sseParser();
-  const events: SseMessage[] = [];
-  const parts: Buffer[] = [];
-  let got = 0;
-  try {
-    for await (const chunk of response) {
-      for (const message of parse(chunk as Buffer)) {
-        events.push(message);
-        if (message.event !== "log") continue;
-        const { segments, ...place } = JSON.parse(message.data) as LogChunk;
-        assert.equal(place.offset, offset + got);
-        for (const { bytes } of segments) parts.push(Buffer.from(bytes, "base64"));
-        got = parts.reduce((sum, part) => sum + part.length, 0);
-        assert.equal(place.nextOffset, offset + got);
-        assert.equal(message.id, String(place.nextOffset));
-      }
-      if (leave(got)) break;
-    }
-  } finally {
-    response.destroy();
-  }
-  const last = events.at(-1);
-  return { bytes: Buffer.concat(parts), events, end: last?.event === "end" ? JSON.parse(last.data) : undefined };
-}
 
 test("a reader that breaks off anywhere and comes again gets every byte once", async () => {
   const server = await serve();
@@ -280,32 +177,4 @@ test("a stream ends when its reader's token does", async () => {
   assert.equal(timed.bytes.toString(), "one\n");
   assert.ok(performance.now() - startedAt >= 1_000, "not before");
   await server.stop();
-});
-
-test("JSON waits for more, plain text is the bytes, and a pending answer ends with the run", async () => {
-  const server = await startService({ patience });
-  try {
-    const { runId, writer, finish } = await aRun(server);
-    const url = `/api/v1/runs/${runId}/log`;
-    const ask = async (query: string) => (await server.send({ url: `${url}?${query}` })).json<LogAnswer>();
-    const empty = await ask("waitMs=50");
-    assert.deepEqual([empty.segments, empty.nextOffset, empty.finalOffset], [[], 0, null]);
-    const waiting = ask("waitMs=20000");
-    await append(writer, "first\n");
-    assert.equal(Buffer.from((await waiting).segments[0]?.bytes ?? "", "base64").toString(), "first\n");
-    const part = await ask("offset=2&maxBytes=3");
-    assert.equal(Buffer.from(part.segments[0]?.bytes ?? "", "base64").toString(), "rst");
-    const last = ask("offset=6&waitMs=20000");
-    await finish();
-    await last;
-    const done = await ask("offset=14&waitMs=20000");
-    assert.equal(done.finalOffset, 14);
-    assert.equal(done.run.status, "success");
-    const text = await server.send({ url: `${url}?offset=1`, headers: { accept: "text/plain" } });
-    assert.equal(text.body, "irst\nEND JOB\n");
-    assert.match(String(text.headers["content-type"]), /^text\/plain/);
-    assert.equal((await ask("offset=999999999")).finalOffset, 14);
-  } finally {
-    await server.stop();
-  }
 });
