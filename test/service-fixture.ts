@@ -1,4 +1,5 @@
 /** A server's parts over a real State in a temporary folder, with a scripted job in place of dbt-job and no port of its own. */
+import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
@@ -90,6 +91,23 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       await state.close();
     },
   };
+}
+
+/** An answer and, where it is an error, its code: said in a few words that show nothing of the server's inside. */
+export async function answerTo(
+  server: TestService,
+  request: InjectOptions,
+): Promise<{ status: number; body: string; code: string | undefined }> {
+  const { statusCode, body } = await server.send(request);
+  let code: string | undefined;
+  if (statusCode >= 400) {
+    const { error } = JSON.parse(body);
+    assert.equal(typeof error.message, "string");
+    assert.ok(error.message.length > 0 && error.message.length < 2000);
+    assert.ok(!/\n\s+at |node:internal|\.ts:\d/.test(body), body);
+    code = error.code;
+  }
+  return { status: statusCode, body, code };
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
