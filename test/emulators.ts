@@ -5,9 +5,9 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { arch, platform } from "node:os";
 import { join } from "node:path";
+import { freePort } from "./free-port.ts";
 import { venv } from "./programs.ts";
 
 /** Where Google's programs and libraries look for emulators. */
@@ -62,14 +62,6 @@ function storageProgram(): string | undefined {
   return (existsSync(library) ? readdirSync(library) : [])
     .map((python) => join(library, python, folder, name))
     .find((path) => existsSync(path));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Waits until an address answers; fails with what the program printed where it ends instead. */

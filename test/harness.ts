@@ -1,9 +1,8 @@
 /** What end-to-end tests drive: the real server, the real CLI and the real dbt, each in a home folder of its own. */
 
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { tempFolder } from "./folders.ts";
+import { freePort } from "./free-port.ts";
 import {
   node,
   type Program,
@@ -18,17 +17,9 @@ import {
 } from "./programs.ts";
 
 export { copyProject, root, tempFolder } from "./folders.ts";
+export { freePort } from "./free-port.ts";
 export { masked } from "./masked.ts";
 export { leftovers, machineNode, node, type Program, program, type Result, start, until } from "./programs.ts";
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 export interface ServerOptions extends ProgramOptions {
   /** Default: a new one. */

@@ -5,11 +5,11 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, cpSync, existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { postgresFolder } from "../scripts/postgres.mjs";
 import { python } from "../scripts/process.mjs";
+import { freePort } from "./free-port.ts";
 
 export interface PostgresConnection {
   readonly host: string;
@@ -53,14 +53,6 @@ function readablePrograms(user: ReturnType<typeof unprivileged>, temp: string): 
     cpSync(dirname(folder), join(temp, "programs"), { recursive: true, verbatimSymlinks: true });
     return join(temp, "programs", "bin");
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function ready(server: ChildProcess): Promise<void> {
