@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import type { RunAnswer, RunRequest } from "../src/api/schemas.ts";
+import { isTerminal, type Run } from "../src/core/run.ts";
 import { createLocalExecutor, jobOutputPath } from "../src/executors/local.ts";
 import { type Auth, createAuth } from "../src/server/auth.ts";
 import { createService, type Service, type ServiceParams } from "../src/server/service.ts";
@@ -91,6 +92,20 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       await state.close();
     },
   };
+}
+
+export const running = (run: Run): boolean => run.status === "running";
+export const ended = (run: Run): boolean => isTerminal(run.status);
+
+/** Waits until a run is so; fails where it ends otherwise. */
+export async function runUntil(server: TestService, runId: string, holds: (run: Run) => boolean): Promise<Run> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const run = await server.stores.runs.require(runId);
+    if (holds(run)) return run;
+    assert.ok(Date.now() < deadline && !isTerminal(run.status), `run ${runId} is ${run.status}: ${run.message}`);
+    await new Promise((resume) => setTimeout(resume, 20));
+  }
 }
 
 /** An answer and, where it is an error, its code: said in a few words that show nothing of the server's inside. */

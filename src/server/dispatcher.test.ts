@@ -3,9 +3,16 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempFolder } from "../../test/folders.ts";
-import { projectFiles, type Script, startService, type TestService } from "../../test/service-fixture.ts";
+import {
+  ended,
+  projectFiles,
+  running,
+  runUntil,
+  type Script,
+  startService,
+  type TestService,
+} from "../../test/service-fixture.ts";
 import type { RunRequest } from "../api/schemas.ts";
-import { isTerminal, type Run } from "../core/run.ts";
 
 const gates = tempFolder("gates");
 let gateCount = 0;
@@ -26,18 +33,6 @@ function request({ verb = "run", workspace = "w", warehouse, ...script }: Wanted
   return { command, files: projectFiles(warehouse ?? null), workspace: { name: workspace } };
 }
 
-async function until(server: TestService, runId: string, holds: (run: Run) => boolean): Promise<Run> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    const run = await server.stores.runs.require(runId);
-    if (holds(run)) return run;
-    assert.ok(Date.now() < deadline && !isTerminal(run.status), `run ${runId} is ${run.status}: ${run.message}`);
-    await new Promise((resume) => setTimeout(resume, 20));
-  }
-}
-const running = (run: Run): boolean => run.status === "running";
-const ended = (run: Run): boolean => isTerminal(run.status);
-
 async function logOf(server: TestService, runId: string): Promise<string> {
   const url = `/api/v1/runs/${runId}/log`;
   return (await server.send({ url, headers: { accept: "text/plain" } })).body;
@@ -57,15 +52,15 @@ test("writers take turns in a workspace, readers run beside them in the second r
     const { run: list } = await server.post(request({ verb: "ls", until: reader.path }));
     const { run: list2 } = await server.post(request({ verb: "ls" }));
     const { run: elsewhere } = await server.post(request({ workspace: "other" }));
-    await until(server, elsewhere.id, ended);
-    await until(server, writer.id, running);
-    await until(server, list.id, running);
+    await runUntil(server, elsewhere.id, ended);
+    await runUntil(server, writer.id, running);
+    await runUntil(server, list.id, running);
     assert.equal((await viewOf(server, list2.id)).waitingFor, list.id);
     assert.equal((await server.stores.runs.require(next.id)).status, "pending");
     reader.open();
-    await until(server, list2.id, ended);
+    await runUntil(server, list2.id, ended);
     first.open();
-    await until(server, next.id, ended);
+    await runUntil(server, next.id, ended);
     assert.match(await logOf(server, writer.id), /root 1\n/);
     assert.match(await logOf(server, list.id), /root 2\n/);
     assert.match(await logOf(server, next.id), /root 1\n/);
@@ -90,9 +85,9 @@ test("where the profile names a warehouse file, readers wait for writers", async
     assert.equal(refused.json().error.code, "workspace_busy");
     assert.match(refused.json().error.message, /run 1 \(dbt run/);
     hold.open();
-    await until(server, reader.id, ended);
+    await runUntil(server, reader.id, ended);
     const { run: free } = await server.post({ ...request({ verb: "ls", warehouse: "w.duckdb" }), noWait: true });
-    await until(server, free.id, ended);
+    await runUntil(server, free.id, ended);
   } finally {
     await server.stop();
   }
@@ -106,7 +101,7 @@ test("only so many runs go on at once, in order, and each is launched once", asy
     const others = await Promise.all(["b", "c"].map((workspace) => server.post(request({ workspace }))));
     for (const { run } of others) assert.equal((await viewOf(server, run.id)).waitingFor, first.id);
     hold.open();
-    const [second, third] = await Promise.all(others.map(({ run }) => until(server, run.id, ended)));
+    const [second, third] = await Promise.all(others.map(({ run }) => runUntil(server, run.id, ended)));
     const [earlier, later] = [second, third].sort((a, b) => (a?.number ?? 0) - (b?.number ?? 0));
     assert.ok((earlier?.finishedAt ?? "") <= (later?.startedAt ?? ""));
     for (const { run } of others) assert.equal((await logOf(server, run.id)).split("root 1").length, 2);
@@ -120,13 +115,13 @@ test("a server that comes back knows the jobs that go on, and launches what wait
   const hold = gate();
   const { run: first } = await before.post(request({ until: hold.path }));
   const { run: second } = await before.post(request({}));
-  await until(before, first.id, running);
+  await runUntil(before, first.id, running);
   await before.stop();
   const after = await startService({ dataDir: before.dataDir });
   try {
     assert.equal((await viewOf(after, second.id)).waitingFor, first.id);
     hold.open();
-    assert.equal((await until(after, second.id, ended)).status, "success");
+    assert.equal((await runUntil(after, second.id, ended)).status, "success");
     assert.equal((await after.stores.runs.require(first.id)).status, "success");
   } finally {
     await after.stop();

@@ -3,23 +3,19 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempFolder } from "../../test/folders.ts";
-import { type Script, scripted, startService, type TestService } from "../../test/service-fixture.ts";
-import { isTerminal, type Run } from "../core/run.ts";
+import {
+  ended,
+  running,
+  runUntil,
+  type Script,
+  scripted,
+  startService,
+  type TestService,
+} from "../../test/service-fixture.ts";
+import type { Run } from "../core/run.ts";
 import { EXECUTIONS } from "../state/executions.ts";
 
 const NEVER = join(tempFolder("never"), "comes");
-
-async function until(server: TestService, runId: string, holds: (run: Run) => boolean): Promise<Run> {
-  const deadline = Date.now() + 60_000;
-  for (;;) {
-    const run = await server.stores.runs.require(runId);
-    if (holds(run)) return run;
-    assert.ok(Date.now() < deadline && !isTerminal(run.status), `run ${runId} is ${run.status}: ${run.message}`);
-    await new Promise((resume) => setTimeout(resume, 20));
-  }
-}
-const running = (run: Run): boolean => run.status === "running";
-const ended = (run: Run): boolean => isTerminal(run.status);
 
 /** The events of the run's stream, read to its end. */
 async function streamTypes(server: TestService, runId: string): Promise<string[]> {
@@ -30,7 +26,7 @@ async function streamTypes(server: TestService, runId: string): Promise<string[]
 
 async function outcome(server: TestService, script: Script): Promise<Run> {
   const { run } = await server.post(scripted(script));
-  return until(server, run.id, ended);
+  return runUntil(server, run.id, ended);
 }
 
 test("jobs that go without a word", async (t) => {
@@ -71,11 +67,11 @@ test("jobs that go without a word", async (t) => {
   await t.test("the workspace is free again, and nothing of the run's secrets is left", async () => {
     const request = scripted({ dies: "during" });
     const { run } = await server.post(request);
-    await until(server, run.id, ended);
+    await runUntil(server, run.id, ended);
     assert.equal(await server.stores.leases.holder(run.workspace, 1), undefined);
     assert.equal(await server.state.envelopes.take(run.id), undefined);
     const { run: next } = await server.post({ ...scripted(), workspace: request.workspace ?? {} });
-    assert.equal((await until(server, next.id, ended)).status, "success");
+    assert.equal((await runUntil(server, next.id, ended)).status, "success");
   });
   assert.deepEqual(server.failures, []);
 });
@@ -99,11 +95,11 @@ test("cancelling", async (t) => {
       assert.equal(answer.statusCode, 200);
       assert.equal(answer.json().status, "cancelled");
       assert.match(answer.json().message, /^Cancelled by none: changed my mind\.$/);
-      await until(server, first.id, running);
+      await runUntil(server, first.id, running);
       const asked = await cancel(first.id);
       assert.equal(asked.statusCode, 202);
       assert.notEqual(asked.json().cancelRequestedAt, null);
-      await until(server, first.id, ({ status }) => status === "cancelled");
+      await runUntil(server, first.id, ({ status }) => status === "cancelled");
       assert.equal((await cancel(first.id)).json().error.code, "run_finished");
       assert.deepEqual(await streamTypes(server, waiting.id), ["run", "end"]);
     },
@@ -111,9 +107,9 @@ test("cancelling", async (t) => {
 
   await t.test("a job that does not obey is ended by force after its grace period", async () => {
     const { run } = await server.post(scripted({ until: NEVER, stubborn: true }));
-    await until(server, run.id, running);
+    await runUntil(server, run.id, running);
     await cancel(run.id);
-    const last = await until(server, run.id, ended);
+    const last = await runUntil(server, run.id, ended);
     assert.equal(last.status, "cancelled");
     assert.match(last.message ?? "", /Cancelled by none/);
   });
@@ -124,16 +120,16 @@ test("cancelling", async (t) => {
     assert.equal(byNumber.statusCode, 403);
     assert.match(byNumber.json().error.hint, new RegExp(run.id));
     assert.ok((await cancel(run.id)).statusCode < 300);
-    await until(server, run.id, ended);
+    await runUntil(server, run.id, ended);
   });
 
   await t.test("a run that waits and that nobody follows is cancelled where its client asked for that", async () => {
     const { run: first } = await server.post(scripted({ until: NEVER }));
     const { run } = await server.post({ ...scripted(), options: { cancelOnDisconnectMs: 1000 } });
-    const last = await until(server, run.id, ended);
+    const last = await runUntil(server, run.id, ended);
     assert.match(last.message ?? "", /nobody followed the run for 1 s/);
     await cancel(first.id);
-    await until(server, first.id, ended);
+    await runUntil(server, first.id, ended);
   });
 });
 
@@ -142,7 +138,7 @@ test("limits of patience: a launch that is never claimed, a run beyond its time"
   const server = await startService({ patience, jobPath: join(import.meta.dirname, "../../test/idle-job.ts") });
   try {
     const { run } = await server.post(scripted());
-    const last = await until(server, run.id, ended);
+    const last = await runUntil(server, run.id, ended);
     assert.equal(last.reason, "launch_failed");
     assert.match(last.message ?? "", /did not begin within/);
   } finally {
@@ -151,7 +147,7 @@ test("limits of patience: a launch that is never claimed, a run beyond its time"
   const timed = await startService({ patience: { timeoutMs: 0 } });
   try {
     const { run } = await timed.post({ ...scripted({ until: NEVER, stubborn: true }), options: { timeoutMs: 500 } });
-    assert.equal((await until(timed, run.id, ended)).reason, "timed_out");
+    assert.equal((await runUntil(timed, run.id, ended)).reason, "timed_out");
   } finally {
     await timed.stop();
   }
@@ -160,7 +156,7 @@ test("limits of patience: a launch that is never claimed, a run beyond its time"
 test("after a restart: a job that went meanwhile is lost, a claim of the former server is taken over", async () => {
   const before = await startService();
   const { run: lost } = await before.post(scripted({ until: NEVER }));
-  await until(before, lost.id, running);
+  await runUntil(before, lost.id, running);
   await before.stop();
   const after = await startService({ dataDir: before.dataDir, started: false, patience: { heartMs: 0 } });
   try {
@@ -173,8 +169,8 @@ test("after a restart: a job that went meanwhile is lost, a claim of the former 
     await after.stores.runs.create({ ...stored, id: claimed, command, workspace: "another" });
     await after.state.records.create(EXECUTIONS, claimed, { kind: "launching", id: "gone", launchedAtMs: 0 });
     await after.service.start();
-    assert.equal((await until(after, lost.id, ended)).reason, "lost");
-    assert.equal((await until(after, claimed, ended)).status, "success");
+    assert.equal((await runUntil(after, lost.id, ended)).reason, "lost");
+    assert.equal((await runUntil(after, claimed, ended)).status, "success");
   } finally {
     await after.stop();
   }
