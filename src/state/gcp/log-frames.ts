@@ -7,6 +7,7 @@
  * stands for one segment of just that time: a line by itself, as most runs print, takes eight bytes more.
  */
 import { AppError } from "../../core/errors.ts";
+import { mergeSegments } from "../merge-segments.ts";
 import type { LogChannel, LogSegment, PlacedLogSegment } from "../port.ts";
 
 const MARK = 0xd1;
@@ -18,15 +19,8 @@ const CHANNELS: readonly LogChannel[] = ["out", "err", "job"];
 
 /** One frame; neighbours of one channel become one segment. Undefined where there are no bytes. */
 export function encodeFrame(segments: readonly LogSegment[]): { bytes: Buffer; length: number } | undefined {
-  const merged: { channel: LogChannel; timeMs: number; length: number }[] = [];
-  const chunks: Uint8Array[] = [];
-  for (const { channel, timeMs, bytes } of segments) {
-    if (bytes.byteLength === 0) continue;
-    chunks.push(bytes);
-    const last = merged.at(-1);
-    if (last?.channel === channel) last.length += bytes.byteLength;
-    else merged.push({ channel, timeMs: Math.max(0, Math.round(timeMs)), length: bytes.byteLength });
-  }
+  const { merged: exact, chunks } = mergeSegments(segments);
+  const merged = exact.map((each) => ({ ...each, timeMs: Math.max(0, Math.round(each.timeMs)) }));
   const [first] = merged;
   if (first === undefined) return undefined;
   const sinceEpochMs = Math.max(0, first.timeMs - EPOCH_MS);

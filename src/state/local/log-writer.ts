@@ -3,6 +3,7 @@ import { createHash, type Hash } from "node:crypto";
 import { closeSync, existsSync, fdatasync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import { AppError } from "../../core/errors.ts";
+import { mergeSegments } from "../merge-segments.ts";
 import type { LogSeal, LogSegment, LogWriter } from "../port.ts";
 import { atEdge } from "./errors.ts";
 import { decodeIndexRecord, encodeIndexRecord, INDEX_RECORD_BYTES, type LogPaths } from "./log-files.ts";
@@ -116,17 +117,8 @@ interface Batch {
   readonly length: number;
 }
 
-/** Neighbours of one channel become one record: the index grows with the batches, not with the lines. */
 function encode(segments: readonly LogSegment[], offset: number): Batch {
-  const merged: { channel: LogSegment["channel"]; timeMs: number; length: number }[] = [];
-  const chunks: Uint8Array[] = [];
-  for (const { channel, timeMs, bytes } of segments) {
-    if (bytes.byteLength === 0) continue;
-    chunks.push(bytes);
-    const last = merged.at(-1);
-    if (last?.channel === channel) last.length += bytes.byteLength;
-    else merged.push({ channel, timeMs, length: bytes.byteLength });
-  }
+  const { merged, chunks } = mergeSegments(segments);
   const records = Buffer.alloc(merged.length * INDEX_RECORD_BYTES);
   let length = 0;
   for (const [number, record] of merged.entries()) {
