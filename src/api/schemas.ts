@@ -68,6 +68,8 @@ const WarmParentMetrics = object({
           pid: Type.Integer(),
           parseState: Type.String(),
           isReady: Type.Boolean(),
+          /** What can be computed from it before there is a run is, too. */
+          isPrepared: Type.Boolean(),
           /** The parse state on disk is still the one that it has read. */
           isCurrent: Type.Boolean(),
           running: Type.Integer(),

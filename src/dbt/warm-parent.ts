@@ -41,6 +41,8 @@ export interface WarmParentStats {
     readonly pid: number;
     readonly parseState: string;
     readonly isReady: boolean;
+    /** What can be computed from it before there is a run is, too. */
+    readonly isPrepared: boolean;
     /** The parse state on disk is still the one that it has read. */
     readonly isCurrent: boolean;
     readonly running: number;

@@ -58,7 +58,7 @@ export function warmEditsTest(count: number): void {
       handedOver += notes.length - 1;
       before = now;
       await warm.holding(({ holders }) =>
-        holders.some((each) => each.parseState === parseState && each.isReady && each.isCurrent),
+        holders.some((each) => each.parseState === parseState && each.isPrepared && each.isCurrent),
       );
     }
     assert.equal(handedOver, count);

@@ -1,14 +1,19 @@
 """A project's parse state, kept in memory between runs.
 
-Only the reading of `partial_parse.msgpack` is spared. dbt itself still decides whether the state fits (version, vars,
-profile, target, environment, project files), finds out which files changed, and parses those.
+The reading of `partial_parse.msgpack` is spared, and what dbt computes from it in each run: how its nodes are written,
+and their graph. dbt itself still decides whether the state fits (version, vars, profile, target, environment, project
+files), finds out which files changed, and parses those.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from prepared_graph import PreparedGraph
+from prepared_nodes import PreparedNodes
 
 Identity = tuple[int, int, int, int]
 
@@ -35,6 +40,24 @@ class HeldManifest:
         self._manifest = Manifest.from_msgpack(self._bytes, decoder=extended_mashumuro_decoder)
         # A semaphore that all forks would share, so that one killed while it holds it would stop the others for good.
         self._manifest._lock = None
+        self._prepared: list[PreparedGraph | PreparedNodes] = []
+        # that nothing of it is left to do for runs
+        self.is_prepared = False
+
+    def prepare(self) -> Iterator[None]:
+        """In small steps. What is not done by then, or fails with this version of dbt, runs do themselves."""
+        left = 0
+        for kind in (PreparedGraph, PreparedNodes):
+            try:
+                prepared = kind(self._manifest)
+                self._prepared.append(prepared)
+                yield
+                yield from prepared.steps()
+                left += prepared.left
+            except Exception:
+                traceback.print_exc()
+                left += 1
+        self.is_prepared = left == 0
 
     def install(self, on_handed_over: Callable[[], None]) -> None:
         """In a forked child: when dbt decodes exactly these bytes, it gets the manifest that is there already."""
@@ -48,6 +71,8 @@ class HeldManifest:
             manifest, self._manifest = self._manifest, None
             # what dbt does last when it decodes: a lock of this process's own
             manifest = Manifest.__post_deserialize__(manifest)
+            for prepared in self._prepared:
+                prepared.install()
             on_handed_over()
             return manifest
 

@@ -7,6 +7,7 @@ import os
 import selectors
 import socket
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -14,6 +15,8 @@ from forking import Forker, Request, Run, Warmth, settle
 from held_manifest import HeldManifest, Identity
 
 READY = b"r"
+PREPARED = b"p"
+PREPARED_IN_PART = b"i"
 RUN_ENDED = b"e"
 
 
@@ -29,6 +32,8 @@ class Holder:
     used: int
     running: int = 0
     ready: bool = False
+    # what can be computed from the manifest beforehand is
+    prepared: bool = False
 
     def hand(self, connection: socket.socket, request: Request) -> bool:
         """Passes a run on; false where the holder is gone."""
@@ -50,6 +55,14 @@ class HolderProcess(Forker):
         self.selector.register(channel, selectors.EVENT_READ, self.receive)
         settle()
         channel.sendall(READY)
+        self.warmth.chores = self.chores(self.warmth.chores)
+
+    def chores(self, left: Iterator[None] | None) -> Iterator[None]:
+        """What can be prepared of this project, and then what its parent had left when it was forked."""
+        yield from self.held.prepare()
+        settle()
+        self.tell(PREPARED if self.held.is_prepared else PREPARED_IN_PART)
+        yield from left or ()
 
     def receive(self) -> None:
         header, fds, _, _ = socket.recv_fds(self.channel, 8, 1)
@@ -60,8 +73,12 @@ class HolderProcess(Forker):
         self.fork_run(socket.socket(fileno=fds[0]), request)
 
     def ended(self, run: Run) -> None:
+        self.tell(RUN_ENDED)
+
+    def tell(self, what: bytes) -> None:
+        """The parent, if it still listens."""
         try:
-            self.channel.sendall(RUN_ENDED)
+            self.channel.sendall(what)
         except OSError:
             pass
 

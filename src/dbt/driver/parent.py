@@ -14,7 +14,7 @@ import memory
 from forked_run import answer_on
 from forking import Forker, Lines, Request, Run, Warmth, single_threaded
 from held_manifest import Identity, identity
-from holders import READY, RUN_ENDED, Holder, hold
+from holders import PREPARED, PREPARED_IN_PART, READY, RUN_ENDED, Holder, hold
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,9 @@ class Parent(Forker):
         if READY in said:
             holder.ready = True
             self.unfit.pop(holder.path, None)
+        if PREPARED in said:
+            holder.prepared = True
+        if any(each in said for each in (READY, PREPARED, PREPARED_IN_PART)):
             self.limit_memory()
         holder.running -= said.count(RUN_ENDED)
         self.keep(holder.path)
@@ -175,6 +178,7 @@ class Parent(Forker):
                     "pid": holder.pid,
                     "parseState": holder.path,
                     "isReady": holder.ready,
+                    "isPrepared": holder.prepared,
                     "isCurrent": holder.identity == identity(holder.path),
                     "running": holder.running,
                     "privateBytes": memory.private(holder.pid),

@@ -55,6 +55,7 @@ def main() -> None:
     import loaded_code
     import parent
     import quick_json
+    import quick_relations
     import spare_process
     import warm_imports
 
@@ -66,6 +67,7 @@ def main() -> None:
     with imported.watched(), warm_imports.output_kept(printed):
         warm_imports.import_all(adapters)
     quick_json.install()
+    quick_relations.install()
     # once here rather than in each child
     from multiprocessing import resource_tracker
 

@@ -1,0 +1,109 @@
+/** Parts of the driver that need no run of dbt, each tried by a few lines of Python. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { root } from "../../test/folders.ts";
+import { python } from "../../test/programs.ts";
+
+const skip = existsSync(python) ? false : "no .venv with dbt; `npm run demo` makes it";
+
+/** Runs it where the driver's modules can be imported; it is fine when it ends well. */
+function runPython(code: string): void {
+  const done = spawnSync(python, ["-B", "-c", code], {
+    encoding: "utf8",
+    timeout: 60_000,
+    env: { PATH: process.env["PATH"], PYTHONPATH: join(root, "src/dbt/driver") },
+  });
+  assert.equal(done.status, 0, done.stderr || String(done.error));
+}
+
+test("a change anywhere in an object is seen, be it to something equal", { skip }, () => {
+  runPython(`
+import dataclasses, threading
+from unchanged import Unprovable, Witness
+
+@dataclasses.dataclass
+class Inner:
+    names: list = dataclasses.field(default_factory=lambda: ["a", {"deep": [1]}])
+
+@dataclasses.dataclass
+class Outer:
+    inner: Inner = dataclasses.field(default_factory=Inner)
+    meta: dict = dataclasses.field(default_factory=lambda: {"flag": True, "pair": ([0], 1)})
+    lock: object = dataclasses.field(default_factory=threading.Lock)
+
+def append(o): o.inner.names.append("b")
+def replace(o): o.inner.names[0] = "b"
+def deep(o): o.inner.names[1]["deep"][0] = 2
+def in_tuple(o): o.meta["pair"][0].append(1)
+def new_key(o): o.meta["new"] = None
+def renamed(o): o.meta["other"] = o.meta.pop("pair")
+def reordered(o): o.meta["flag"] = o.meta.pop("flag")
+def equal_number(o): o.meta["flag"] = 1
+def equal_object(o): o.inner = Inner()
+def attribute(o): o.late = 1
+
+for change in (append, replace, deep, in_tuple, new_key, renamed, reordered, equal_number, equal_object, attribute):
+    one = Outer()
+    witness = Witness(one)
+    assert witness.holds()
+    change(one)
+    assert not witness.holds(), change
+
+ring = Outer()
+ring.inner.names.append(ring)
+assert Witness(ring).holds()
+for opaque in (set(), bytearray(), object(), iter([])):
+    try:
+        Witness(Outer(meta={"it": opaque}))
+    except Unprovable:
+        continue
+    raise AssertionError(opaque)
+`);
+});
+
+test("an object completed by ready texts is the same bytes, and fails before anything is written", { skip }, () => {
+  runPython(`
+import io, json
+import quick_json
+
+whole = {"metadata": {"a": "\\u00e9"}, "nodes": {"x": {"n": None}, "y": [1, 2], "z": "\\u2028"}, "macros": {}, "end": []}
+sent = {**whole, "nodes": {"y": whole["nodes"]["y"]}}
+texts = {"nodes": {"x": '"x": {"n": null}', "y": None, "z": json.dumps("z") + ": " + json.dumps("\\u2028")}, "macros": {}}
+with quick_json.sections(texts) as taken:
+    assert not taken()
+    file = io.StringIO()
+    quick_json.dump(sent, file, cls=json.JSONEncoder)
+    assert taken()
+assert file.getvalue() == json.dumps(whole), file.getvalue()
+
+for wrong in ({"nodes": {}}, {**sent, "end": object()}):
+    file = io.StringIO()
+    try:
+        with quick_json.sections(texts) as taken:
+            quick_json.dump(wrong, file, cls=json.JSONEncoder)
+    except (KeyError, TypeError):
+        assert file.getvalue() == ""
+        continue
+    raise AssertionError(wrong)
+`);
+});
+
+test("merging flat mappings quickly is what dbt makes of them, and others are left to it", { skip }, () => {
+  runPython(`
+from dbt_common.utils.dict import deep_merge
+import quick_relations
+
+quick = quick_relations.quick_merge(deep_merge)
+for dicts in ((), ({},), ({"a": 1},), ({"a": 1, "b": None}, {"b": True, "c": "x"}, {}, {"a": False}),
+              ({"a": {"b": 1}}, {"a": {"c": 2}}), ({"a": [1]}, {"a": [2]}), ({"a": 1}, None)):
+    expected = deep_merge(*dicts)
+    assert quick(*dicts) == expected, dicts
+    if expected is not None:
+        assert list(quick(*dicts)) == list(expected), dicts
+first = {"a": 1}
+assert quick(first) is not first
+`);
+});
