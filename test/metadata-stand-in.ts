@@ -7,6 +7,8 @@ export interface MetadataStandIn {
   readonly host: string;
   /** Audiences that ID tokens were asked for. */
   readonly audiences: readonly string[];
+  /** The next requests, so many, go wrong in ways that pass. */
+  fail(times: number): void;
   close(): Promise<void>;
 }
 
@@ -17,9 +19,15 @@ export interface MetadataOptions {
 
 export async function startMetadata({ idToken = () => "e30.e30.e30" }: MetadataOptions = {}): Promise<MetadataStandIn> {
   const audiences: string[] = [];
+  let failures = 0;
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? "", "http://metadata");
     const send = (status: number, body: string): void => void response.writeHead(status).end(body);
+    if (failures > 0) {
+      failures -= 1;
+      if (failures % 2 === 0) return void request.socket.resetAndDestroy();
+      return send(503, "try again");
+    }
     if (request.headers["metadata-flavor"] !== "Google") return send(403, "Missing Metadata-Flavor:Google header.");
     const what = pathname.replace("/computeMetadata/v1/instance/service-accounts/default/", "");
     if (what === "token") {
@@ -35,6 +43,9 @@ export async function startMetadata({ idToken = () => "e30.e30.e30" }: MetadataO
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     audiences,
+    fail(times) {
+      failures = times;
+    },
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

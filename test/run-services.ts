@@ -11,6 +11,8 @@ export interface ListedService {
 export interface RunApiOptions {
   /** Regions can't be asked all at once: they are listed first, and asked one by one. */
   readonly isPerRegion?: boolean;
+  /** This one of them can't be asked now. */
+  readonly failingRegion?: string;
   /** Answers every request with this in place of a list. */
   readonly refusal?: StandInAnswer;
 }
@@ -31,6 +33,7 @@ export function startRunApi(services: readonly ListedService[], options: RunApiO
     const [, region] = /^\/v2\/projects\/shop\/locations\/([^/]+)\/services(?:\?|$)/.exec(url) ?? [];
     if (region === undefined) return { status: 404, body: { error: { message: "no such project" } } };
     if (region === "-" && options.isPerRegion) return { status: 400, body: { error: { message: "bad location" } } };
+    if (region === options.failingRegion) return { status: 503, body: { error: { message: "unavailable" } } };
     const found = services.filter((service) => region === "-" || regionOf(service) === region);
     // Google leaves out an empty list.
     return { body: found.length === 0 ? {} : { services: found.map(resource) } };

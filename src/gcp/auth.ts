@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../core/errors.ts";
 import { type FreshToken, fetchToken } from "./credentials.ts";
+import { metadataOnce } from "./metadata.ts";
 import { RetryLater } from "./retry.ts";
 
 export interface AccessTokens {
@@ -28,7 +29,6 @@ export interface AccessTokenParams {
 const EARLY_MS = 4 * 60_000;
 /** One that was refused younger than this is not refused for its age. */
 const NEW_MS = 60_000;
-const METADATA_TIMEOUT_MS = 5_000;
 
 /** Nothing is looked for before the first token is asked for. */
 export function createAccessTokens(params: AccessTokenParams): AccessTokens {
@@ -89,27 +89,29 @@ function unusable(path: string, why: string): AppError {
 }
 
 async function fromMetadataServer({ env, now }: AccessTokenParams, send: typeof fetch): Promise<FreshToken> {
-  const host = env["GCE_METADATA_HOST"] ?? "metadata.google.internal";
-  let response: Response;
+  const text = await metadataOnce("instance/service-accounts/default/token", { env, fetch: send }).catch(
+    (error: unknown) => {
+      throw error instanceof RetryLater ? new RetryLater(noCredentials(error.cause)) : noCredentials(error);
+    },
+  );
+  const { token, seconds } = parseToken(text);
+  if (token === undefined) throw new RetryLater(noCredentials("The metadata server answered with no token."));
+  return { token, expiresAtMs: now() + seconds * 1000 };
+}
+
+function parseToken(text: string): { readonly token: string | undefined; readonly seconds: number } {
   try {
-    response = await send(`http://${host}/computeMetadata/v1/instance/service-accounts/default/token`, {
-      headers: { "metadata-flavor": "Google" },
-      signal: AbortSignal.timeout(METADATA_TIMEOUT_MS),
-    });
-  } catch (cause) {
-    throw new RetryLater(noCredentials(cause), undefined);
+    const { access_token: token, expires_in: seconds } = JSON.parse(text) as Record<string, unknown>;
+    return { token: typeof token === "string" ? token : undefined, seconds: Number(seconds ?? 0) };
+  } catch {
+    return { token: undefined, seconds: 0 };
   }
-  const text = await response.text();
-  if (response.status >= 500 || response.status === 429) throw new RetryLater(noCredentials(text));
-  if (!response.ok) throw noCredentials(text);
-  const { access_token: token, expires_in: seconds } = JSON.parse(text) as Record<string, unknown>;
-  return { token: String(token), expiresAtMs: now() + Number(seconds) * 1000 };
 }
 
 function noCredentials(cause: unknown): AppError {
-  const why = cause instanceof Error ? cause.message : String(cause).slice(0, 200);
-  return new AppError("state_unavailable", `No Google credentials were found, and the metadata server says: ${why}`, {
-    hint: "On your own machine: gcloud auth application-default login. On Google Cloud: run it as a service account.",
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new AppError("state_unavailable", `No credentials of Google's were found in files. ${why}`, {
+    hint: "On your own machine: gcloud auth application-default login. On Google Cloud: run it as a service account, and see https://status.cloud.google.com",
     cause,
   });
 }

@@ -2,7 +2,7 @@
 import { createSign } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { AppError } from "../core/errors.ts";
-import { RetryLater } from "./retry.ts";
+import { mayPass, RetryLater, reasonOf } from "./retry.ts";
 
 export interface FreshToken {
   readonly token: string;
@@ -19,7 +19,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
 export const TOKEN_URL = "https://oauth2.googleapis.com/token";
 const STS_URL = "https://sts.googleapis.com/v1/token";
-export const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 10_000;
 
 /** Exchanges the content of a credentials file for a token. Throws `RetryLater` for what may pass. */
 export async function fetchToken(file: unknown, params: ExchangeParams): Promise<FreshToken> {
@@ -69,53 +69,64 @@ async function subjectToken(source: Fields, { fetch: send }: ExchangeParams): Pr
     });
   } else if (typeof url === "string") {
     const headers = fieldsOf(source["headers"] ?? {}) as Record<string, string>;
-    content = await answerOf(() => send(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) }));
+    content = await answerOf(send, url, { headers });
   } else {
     throw unusable("their credential_source is neither a file nor a URL");
   }
   if (format["type"] !== "json") return content.trim();
-  return text(fieldsOf(JSON.parse(content)), text(format, "subject_token_field_name"));
+  return text(parsed(content, String(url ?? file)), text(format, "subject_token_field_name"));
 }
 
 async function impersonate({ fetch: send }: ExchangeParams, url: string, source: FreshToken): Promise<FreshToken> {
-  const answer = await answerOf(() =>
-    send(url, {
-      method: "POST",
-      headers: { authorization: `Bearer ${source.token}`, "content-type": "application/json" },
-      body: JSON.stringify({ scope: [SCOPE], lifetime: "3600s" }),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    }),
-  );
-  const fields = fieldsOf(JSON.parse(answer));
+  const fields = await fieldsFrom(send, url, {
+    method: "POST",
+    headers: { authorization: `Bearer ${source.token}`, "content-type": "application/json" },
+    body: JSON.stringify({ scope: [SCOPE], lifetime: "3600s" }),
+  });
   return { token: text(fields, "accessToken"), expiresAtMs: Date.parse(text(fields, "expireTime")) };
 }
 
 async function exchange(params: ExchangeParams, url: string, form: Record<string, string>): Promise<FreshToken> {
-  const body = new URLSearchParams(form);
-  const answer = await answerOf(() =>
-    params.fetch(url, { method: "POST", body, signal: AbortSignal.timeout(TIMEOUT_MS) }),
-  );
-  const fields = fieldsOf(JSON.parse(answer));
+  const fields = await fieldsFrom(params.fetch, url, { method: "POST", body: new URLSearchParams(form) });
   return {
     token: text(fields, "access_token"),
     expiresAtMs: params.nowMs + Number(fields["expires_in"] ?? 3600) * 1000,
   };
 }
 
-/** The body of a good answer. Throws `RetryLater` for what may pass. */
-export async function answerOf(send: () => Promise<Response>): Promise<string> {
+/** The fields of a good answer. Throws `RetryLater` for what may pass. */
+export async function fieldsFrom(send: typeof fetch, url: string, init: RequestInit): Promise<Fields> {
+  return parsed(await answerOf(send, url, init), url);
+}
+
+async function answerOf(send: typeof fetch, url: string, init: RequestInit): Promise<string> {
+  if (!URL.canParse(url)) throw unusable(`${JSON.stringify(url)} is no URL`);
+  const { host } = new URL(url);
   let response: Response;
   let body: string;
   try {
-    response = await send();
+    response = await send(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
     body = await response.text();
   } catch (error) {
-    throw new RetryLater(unusable(`Google could not be asked: ${error instanceof Error ? error.message : error}`));
+    throw new RetryLater(unanswered(`${host} could not be reached for a token: ${reasonOf(error)}`));
   }
   if (response.ok) return body;
   // Google's answer names what is wrong; it does not repeat the secret.
-  const error = unusable(`Google answered ${response.status}: ${body.slice(0, 300).trim()}`);
-  throw response.status >= 500 || response.status === 429 ? new RetryLater(error) : error;
+  const said = `${host} answered ${response.status}: ${body.slice(0, 300).trim()}`;
+  throw mayPass(response.status) ? new RetryLater(unanswered(said)) : unusable(said);
+}
+
+/** An answer that is cut short, or somebody else's page, is no JSON; asked again, it may be. */
+function parsed(answer: string, from: string): Fields {
+  let value: unknown;
+  try {
+    value = JSON.parse(answer);
+  } catch {
+    throw new RetryLater(
+      unanswered(`${URL.canParse(from) ? new URL(from).host : from} gave something that is no JSON`),
+    );
+  }
+  return fieldsOf(value);
 }
 
 /** What a service account's key signs, to be exchanged for a token that `wish` describes. */
@@ -147,6 +158,13 @@ export function text(fields: Fields, name: string, fallback?: string): string {
   const value = fields[name] ?? fallback;
   if (typeof value === "string" && value !== "") return value;
   throw unusable(`${name} is missing`);
+}
+
+/** Credentials that may be what they should be, of which nobody can be asked now. */
+function unanswered(why: string): AppError {
+  return new AppError("state_unavailable", `Google's credentials can't be used now: ${why}.`, {
+    hint: "Try again. If it lasts: see https://status.cloud.google.com, and whether this network lets Google be reached",
+  });
 }
 
 /** Credentials that are not what they should be. */

@@ -1,15 +1,17 @@
 /** The service account that this process can sign as. */
 import { AppError } from "../core/errors.ts";
 import { type AccessTokenParams, readCredentials } from "./auth.ts";
+import { isOnGoogle, metadata } from "./metadata.ts";
 import type { Rest } from "./rest.ts";
+import type { RetryPolicy } from "./retry.ts";
 import { keySigner, type UrlSigner } from "./signed-url.ts";
 
 export interface FindSignerParams extends AccessTokenParams {
   readonly rest: Rest;
+  readonly retry?: RetryPolicy;
 }
 
 const IAM_URL = "https://iamcredentials.googleapis.com/";
-const METADATA_TIMEOUT_MS = 5_000;
 
 /** By its key, or by Google's signing for it; undefined for credentials that are no service account's. */
 export async function findSigner(params: FindSignerParams): Promise<UrlSigner | undefined> {
@@ -36,6 +38,7 @@ function iamSigner({ rest, env }: FindSignerParams, email: string): UrlSigner {
         body: JSON.stringify({ payload: Buffer.from(text).toString("base64") }),
         doing: "signing a download",
         needs: `roles/iam.serviceAccountTokenCreator on ${email}, for itself`,
+        isJson: true,
       });
       const { signedBlob } = (answer.json() ?? {}) as { signedBlob?: unknown };
       if (typeof signedBlob === "string") return Buffer.from(signedBlob, "base64");
@@ -45,16 +48,12 @@ function iamSigner({ rest, env }: FindSignerParams, email: string): UrlSigner {
 }
 
 /** Of the service account that this machine has; undefined off Google Cloud. */
-async function ownEmail({ env, fetch: send = fetch }: FindSignerParams): Promise<string | undefined> {
-  const host = env["GCE_METADATA_HOST"] || "metadata.google.internal";
-  try {
-    const response = await send(`http://${host}/computeMetadata/v1/instance/service-accounts/default/email`, {
-      headers: { "metadata-flavor": "Google" },
-      signal: AbortSignal.timeout(METADATA_TIMEOUT_MS),
-    });
-    const email = (await response.text()).trim();
-    return response.ok && email.includes("@") ? email : undefined;
-  } catch {
-    return undefined;
-  }
+async function ownEmail({ env, fetch: send, retry }: FindSignerParams): Promise<string | undefined> {
+  if (!isOnGoogle(env)) return undefined;
+  const email = await metadata("instance/service-accounts/default/email", {
+    env,
+    ...(send !== undefined && { fetch: send }),
+    ...(retry !== undefined && { retry }),
+  });
+  return email.includes("@") ? email : undefined;
 }

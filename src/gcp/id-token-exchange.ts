@@ -1,13 +1,12 @@
 /** How a credentials file becomes an ID token for one audience. */
 import {
-  answerOf,
   type ExchangeParams,
   type Fields,
   type FreshToken,
   fetchToken,
+  fieldsFrom,
   fieldsOf,
   signedAssertion,
-  TIMEOUT_MS,
   TOKEN_URL,
   text,
   unusable,
@@ -53,10 +52,8 @@ async function ofKey(fields: Fields, audience: string, params: ExchangeParams): 
     assertion: signedAssertion(fields, { target_audience: audience }, params.nowMs),
   });
   const url = text(fields, "token_uri", TOKEN_URL);
-  const answer = await answerOf(() =>
-    params.fetch(url, { method: "POST", body, signal: AbortSignal.timeout(TIMEOUT_MS) }),
-  );
-  return idToken(text(fieldsOf(JSON.parse(answer)), "id_token"), params.nowMs);
+  const answer = await fieldsFrom(params.fetch, url, { method: "POST", body });
+  return idToken(text(answer, "id_token"), params.nowMs);
 }
 
 /** Google's IAM makes it for whoever may act as the service account. */
@@ -68,15 +65,12 @@ async function generated(
 ): Promise<FreshToken> {
   const url = text(fields, "service_account_impersonation_url").replace(/:generateAccessToken$/, ":generateIdToken");
   const delegates = fields["delegates"];
-  const answer = await answerOf(() =>
-    params.fetch(url, {
-      method: "POST",
-      headers: { authorization: `Bearer ${source.token}`, "content-type": "application/json" },
-      body: JSON.stringify({ audience, includeEmail: true, ...(delegates !== undefined && { delegates }) }),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    }),
-  );
-  return idToken(text(fieldsOf(JSON.parse(answer)), "token"), params.nowMs);
+  const answer = await fieldsFrom(params.fetch, url, {
+    method: "POST",
+    headers: { authorization: `Bearer ${source.token}`, "content-type": "application/json" },
+    body: JSON.stringify({ audience, includeEmail: true, ...(delegates !== undefined && { delegates }) }),
+  });
+  return idToken(text(answer, "token"), params.nowMs);
 }
 
 /** The service account of an impersonation URL. */

@@ -10,7 +10,7 @@ import { type GcloudConfig, readGcloudConfig } from "./gcloud-config.ts";
 import { fetchIdToken, idToken, ownerOf } from "./id-token-exchange.ts";
 import { isOnGoogle } from "./metadata.ts";
 import { metadataIdToken } from "./metadata-identity.ts";
-import { RetryLater, withRetries } from "./retry.ts";
+import { type RetryPolicy, untilItPasses } from "./retry.ts";
 import { createTokenFile } from "./token-file.ts";
 
 export interface IdTokens {
@@ -36,22 +36,24 @@ export interface IdTokenParams {
   /** Where those of gcloud are kept. */
   readonly cachePath: string;
   readonly fetch?: typeof fetch;
+  readonly retry?: RetryPolicy;
 }
 
 /** A token is replaced this long before it ends, one of a short life when a quarter of it is left. */
 const EARLY_MS = 3 * 60_000;
 /** One that was refused younger than this is not refused for its age. */
 const NEW_MS = 60_000;
-const POLICY = { giveUpAfterMs: 5_000, firstPauseMs: 200, maxPauseMs: 1_000 };
+/** Longer than one attempt may take, so that a slow answer is asked for again. */
+const RETRY: RetryPolicy = { giveUpAfterMs: 25_000, firstPauseMs: 200, maxPauseMs: 2_000 };
 
 /** Undefined where this machine has no identity of Google's. */
 export async function findIdTokens(params: IdTokenParams): Promise<IdTokens | undefined> {
-  const { env, now, fetch: send = fetch } = params;
+  const { env, now, fetch: send = fetch, retry = RETRY } = params;
   const file = await readCredentials(params);
   const owner = file === undefined ? undefined : ownerOf(file);
   if (owner !== undefined) {
     const make = (audience: string) => fetchIdToken(file, audience, { fetch: send, nowMs: now() });
-    return kept({ audience: "own", owner, now, make });
+    return kept({ audience: "own", owner, now, retry, make });
   }
   const [config, gcloud] = await Promise.all([readGcloudConfig(params), findGcloud(env)]);
   if (gcloud !== undefined && (config.account !== undefined || !isOnGoogle(env))) {
@@ -59,12 +61,16 @@ export async function findIdTokens(params: IdTokenParams): Promise<IdTokens | un
   }
   if (!isOnGoogle(env)) return undefined;
   return kept({
-    ...{ audience: "own", owner: "this machine's service account", now },
-    make: async (audience) => idToken(await metadataIdToken({ env, audience, fetch: send }), now()),
+    ...{ audience: "own", owner: "this machine's service account", now, retry },
+    make: async (audience) => idToken(await metadataIdToken({ env, audience, fetch: send, retry }), now()),
   });
 }
 
-function ofGcloud({ env, now, cachePath }: IdTokenParams, gcloud: string, config: GcloudConfig): IdTokens {
+function ofGcloud(
+  { env, now, cachePath, retry = RETRY }: IdTokenParams,
+  gcloud: string,
+  config: GcloudConfig,
+): IdTokens {
   const { folder, name, account, impersonates } = config;
   const isService = impersonates !== undefined || account?.endsWith(".gserviceaccount.com") === true;
   const file = createTokenFile(cachePath);
@@ -75,7 +81,7 @@ function ofGcloud({ env, now, cachePath }: IdTokenParams, gcloud: string, config
   return kept({
     audience: isService ? "own" : "gcloud",
     owner: impersonates ?? account ?? "gcloud's account",
-    now,
+    ...{ now, retry },
     load: async (audience) => file.get(keyOf(audience), now()),
     store: (audience, token) => file.set(keyOf(audience), token, now()),
     make: async (audience) => {
@@ -88,13 +94,14 @@ function ofGcloud({ env, now, cachePath }: IdTokenParams, gcloud: string, config
 
 interface KeptParams extends Pick<IdTokens, "audience" | "owner"> {
   readonly now: () => number;
+  readonly retry: RetryPolicy;
   make(audience: string): Promise<FreshToken>;
   load?(audience: string): Promise<FreshToken | undefined>;
   store?(audience: string, token: FreshToken | undefined): Promise<void>;
 }
 
 /** Makes each token once until it is about to end. */
-function kept({ audience: kind, owner, now, make, load, store }: KeptParams): IdTokens {
+function kept({ audience: kind, owner, now, retry, make, load, store }: KeptParams): IdTokens {
   interface Held {
     readonly token: string;
     readonly goodUntilMs: number;
@@ -113,10 +120,7 @@ function kept({ audience: kind, owner, now, make, load, store }: KeptParams): Id
       current.set(slot, { token, goodUntilMs: expiresAtMs - EARLY_MS, madeAtMs: undefined });
       return token;
     }
-    const isRetryable = (error: unknown): boolean => error instanceof RetryLater;
-    const made = await withRetries(POLICY, isRetryable, () => make(audience)).catch((error: unknown) => {
-      throw error instanceof RetryLater ? error.cause : error;
-    });
+    const made = await untilItPasses(retry, () => make(audience));
     const { token, expiresAtMs } = made;
     const earlyMs = Math.min(EARLY_MS, (expiresAtMs - now()) / 4);
     current.set(slot, { token, goodUntilMs: expiresAtMs - earlyMs, madeAtMs: now() });

@@ -1,5 +1,7 @@
 /** The metadata server, by which Google tells a machine of its own where and as whom it runs. */
 import { readFileSync } from "node:fs";
+import { AppError } from "../core/errors.ts";
+import { mayPass, RetryLater, type RetryPolicy, reasonOf, untilItPasses } from "./retry.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -27,17 +29,49 @@ export function isOnGoogle(env: Env): boolean {
   }
 }
 
-/** One value, such as `project/project-id`. Rejects where it is not there, or not within `timeoutMs`. */
-export async function metadata(
-  path: string,
-  { env, fetch: send = fetch, timeoutMs = 5_000 }: { env: Env; fetch?: typeof fetch; timeoutMs?: number },
-): Promise<string> {
-  const response = await send(`http://${metadataHost(env)}/computeMetadata/v1/${path}`, {
-    headers: { "metadata-flavor": "Google" },
-    signal: AbortSignal.timeout(timeoutMs),
-    redirect: "manual",
+export interface MetadataOptions {
+  readonly env: Env;
+  readonly fetch?: typeof fetch;
+  readonly retry?: RetryPolicy;
+}
+
+const TIMEOUT_MS = 5_000;
+/** It is part of the machine: what it does not answer soon it hardly will. */
+const RETRY: RetryPolicy = { giveUpAfterMs: 12_000, firstPauseMs: 200, maxPauseMs: 2_000 };
+
+/** One value, such as `project/project-id`. Rejects with `identity_unavailable` where there is none. */
+export function metadata(path: string, options: MetadataOptions): Promise<string> {
+  return untilItPasses(options.retry ?? RETRY, () => metadataOnce(path, options));
+}
+
+/** The same, asked for once. Throws `RetryLater` for what may pass. */
+export async function metadataOnce(path: string, options: Omit<MetadataOptions, "retry">): Promise<string> {
+  const { env, fetch: send = fetch } = options;
+  const host = metadataHost(env);
+  const what = path.replace(/\?.*$/s, "");
+  let response: Response;
+  let text: string;
+  try {
+    response = await send(`http://${host}/computeMetadata/v1/${path}`, {
+      headers: { "metadata-flavor": "Google" },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      redirect: "manual",
+    });
+    text = (await response.text()).trim();
+  } catch (error) {
+    throw new RetryLater(
+      unanswered(`The metadata server (${host}) could not be asked for ${what}: ${reasonOf(error)}`),
+    );
+  }
+  if (response.ok && text !== "") return text;
+  const problem = unanswered(
+    `The metadata server (${host}) answered ${response.status} when asked for ${what}: ${text.slice(0, 200)}`,
+  );
+  throw response.ok || mayPass(response.status) ? new RetryLater(problem) : problem;
+}
+
+function unanswered(message: string): AppError {
+  return new AppError("identity_unavailable", message, {
+    hint: "Try again. If it lasts: see that a service account is attached to what this runs in, and https://status.cloud.google.com",
   });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`the metadata server answered ${response.status}: ${text.slice(0, 200).trim()}`);
-  return text.trim();
 }

@@ -11,8 +11,8 @@ export interface OwnServiceParams extends ConnectRunParams {
 export async function readOwnService(
   params: OwnServiceParams,
 ): Promise<{ readonly members: readonly string[]; readonly isCheckDisabled: boolean }> {
-  const { env, fetch: send, service } = params;
-  const options = { env, ...(send !== undefined && { fetch: send }) };
+  const { env, fetch: send, service, retry } = params;
+  const options = { env, ...(send !== undefined && { fetch: send }), ...(retry !== undefined && { retry }) };
   const [project, region] = await Promise.all([
     metadata("project/project-id", options),
     metadata("instance/region", options),

@@ -1,7 +1,7 @@
 /** Calls to Google's REST interfaces: authenticated, repeated where that helps, failures told apart from answers. */
 import { AppError } from "../core/errors.ts";
 import type { AccessTokens } from "./auth.ts";
-import { PATIENT, RetryLater, type RetryPolicy, withRetries } from "./retry.ts";
+import { mayPass, PATIENT, RetryLater, type RetryPolicy, reasonOf, untilItPasses } from "./retry.ts";
 
 export interface RestRequest {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -14,6 +14,8 @@ export interface RestRequest {
   readonly doing: string;
   /** What the caller's identity needs for it, told where Google refuses: "roles/storage.objectUser on bucket b". */
   readonly needs: string;
+  /** Whether an answer that is not JSON, such as a page of something in between, is a failure, which may pass. */
+  readonly isJson?: boolean;
   /** How long the answer may take to begin, and how long its body may stand still. Default: 30 s. */
   readonly timeoutMs?: number;
 }
@@ -51,7 +53,6 @@ export interface RestParams {
 }
 
 const TIMEOUT_MS = 30_000;
-const PASSING: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 export function createRest({ tokens, retry = PATIENT, fetch: send = fetch }: RestParams): Rest {
   async function attempt(request: RestRequest, isRepeat: boolean): Promise<StreamedAnswer> {
@@ -83,17 +84,12 @@ export function createRest({ tokens, retry = PATIENT, fetch: send = fetch }: Res
     const isRateLimit = status === 403 && reasons.some((reason) => /rateLimitExceeded/i.test(reason));
     const error = refusal(request, status, message, isRateLimit);
     if (status === 401 && tokens !== undefined && tokens.renew()) return new RetryLater(error);
-    if (PASSING.has(status) || isRateLimit) return new RetryLater(error, retryAfterMs(response));
+    if (mayPass(status) || isRateLimit) return new RetryLater(error, retryAfterMs(response));
     return error;
   }
 
-  async function repeatedly<T>(request: RestRequest, action: (answer: StreamedAnswer) => Promise<T>): Promise<T> {
-    try {
-      const isRetryable = (error: unknown): boolean => error instanceof RetryLater;
-      return await withRetries(retry, isRetryable, async ({ isRepeat }) => action(await attempt(request, isRepeat)));
-    } catch (error) {
-      throw error instanceof RetryLater ? error.cause : error;
-    }
+  function repeatedly<T>(request: RestRequest, action: (answer: StreamedAnswer) => Promise<T>): Promise<T> {
+    return untilItPasses(retry, async ({ isRepeat }) => action(await attempt(request, isRepeat)));
   }
 
   return {
@@ -102,6 +98,8 @@ export function createRest({ tokens, retry = PATIENT, fetch: send = fetch }: Res
         const parts: Uint8Array[] = [];
         for await (const part of stream) parts.push(part);
         const body = Buffer.concat(parts);
+        const isAnswer = status < 300 && body.length > 0;
+        if (request.isJson === true && isAnswer && parseJson(body) === undefined) throw new RetryLater(noJson(request));
         return { status, headers, isRepeat, body, json: () => parseJson(body) };
       }),
     open: (request) => repeatedly(request, async (answer) => answer),
@@ -156,7 +154,7 @@ async function explain(response: Response): Promise<{ message: string; reasons: 
 }
 
 function refusal(request: RestRequest, status: number, message: string, isRateLimit: boolean): AppError {
-  const { doing, needs } = request;
+  const { doing, needs, url } = request;
   if (status === 403 && !isRateLimit) {
     return new AppError("forbidden", `Google refused ${doing}: ${message}`, {
       hint: `Grant the service account that this runs as: ${needs}`,
@@ -167,16 +165,29 @@ function refusal(request: RestRequest, status: number, message: string, isRateLi
       hint: "Check the service account this runs as; on your own machine: gcloud auth application-default login",
     });
   }
-  return new AppError("state_unavailable", `Google answered ${doing} with ${status}: ${message}`, {
+  const { host } = new URL(url);
+  return new AppError("state_unavailable", `Google (${host}) answered ${doing} with ${status}: ${message}`, {
+    ...(mayPass(status) || isRateLimit ? { hint: status === 429 || isRateLimit ? FEWER : LATER } : {}),
     ...(status < 500 && status !== 429 && { details: { status } }),
+  });
+}
+
+const LATER = "Try again. If it lasts: https://status.cloud.google.com";
+const FEWER = "Try again in a minute. If it lasts, ask for more: https://console.cloud.google.com/iam-admin/quotas";
+
+function noJson({ doing, url }: RestRequest): AppError {
+  const message = `${new URL(url).host} answered ${doing} with something that is no JSON.`;
+  return new AppError("state_unavailable", message, {
+    hint: `See that nothing on the way answers in place of it. ${LATER}`,
   });
 }
 
 function unreachable({ doing, url }: RestRequest, error: unknown): AppError {
   const { host } = new URL(url);
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new AppError("state_unavailable", `${host} could not be reached for ${doing}: ${why}`, { cause: error });
+  return new AppError("state_unavailable", `${host} could not be reached for ${doing}: ${reasonOf(error)}`, {
+    hint: `See that this network lets ${host} be reached. ${LATER}`,
+    cause: error,
+  });
 }
 
 function retryAfterMs(response: Response): number | undefined {

@@ -32,6 +32,22 @@ export async function withRetries<T>(
   }
 }
 
+/** Repeats an action while it throws `RetryLater`; throws the cause of the last one. */
+export async function untilItPasses<T>(policy: RetryPolicy, action: (attempt: Attempt) => Promise<T>): Promise<T> {
+  try {
+    return await withRetries(policy, (error) => error instanceof RetryLater, action);
+  } catch (error) {
+    throw error instanceof RetryLater ? error.cause : error;
+  }
+}
+
+const PASSING: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+
+/** Whether another attempt may be answered better than with this HTTP status. */
+export function mayPass(status: number): boolean {
+  return PASSING.has(status);
+}
+
 /** Between half and all of a pause that doubles; what the other side asks for counts where it is longer. */
 function pauseBefore({ firstPauseMs, maxPauseMs }: RetryPolicy, attempt: number, error: unknown): number {
   const longest = Math.min(maxPauseMs, firstPauseMs * 2 ** attempt);
@@ -47,4 +63,10 @@ export class RetryLater extends Error {
     super("try again later", { cause });
     this.retryAfterMs = retryAfterMs;
   }
+}
+
+/** Why a request failed below HTTP, such as `connect ECONNREFUSED 127.0.0.1:80`. */
+export function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message || cause.name : String(cause);
 }

@@ -12,23 +12,31 @@ export interface ListServicesParams {
   readonly baseUrl?: string;
 }
 
+export interface ListedServices {
+  readonly services: readonly RunService[];
+  /** Why some region did not say what it has: what was not found may be there. */
+  readonly failure?: unknown;
+}
+
 /** Rejects where Google refuses, or no region answers. */
-export async function listServices(params: ListServicesParams): Promise<readonly RunService[]> {
+export async function listServices(params: ListServicesParams): Promise<ListedServices> {
   const { rest, projectId, location, baseUrl = RUN_URL } = params;
   const client = createRunClient({ rest, baseUrl });
   const at = (place: string) => client.listServices(`projects/${projectId}/locations/${place}`);
-  if (location !== undefined) return at(location);
+  if (location !== undefined) return { services: await at(location) };
   try {
-    return await at("-");
+    return { services: await at("-") };
   } catch (error) {
     // Google does not promise that all regions can be asked at once.
     if (!(error instanceof AppError && error.details?.["status"] === 400)) throw error;
   }
   const answers = await Promise.allSettled((await regions(params)).map(at));
   const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
-  const failed = answers.find(({ status }) => status === "rejected");
-  if (found.length === 0 && failed?.status === "rejected") throw failed.reason;
-  return found.flat();
+  const failures = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
+  if (found.length === 0 && failures.length > 0) throw failures[0];
+  // A region that is closed to this project has none of its services.
+  const failure = failures.find((error) => !(error instanceof AppError && error.code === "forbidden"));
+  return { services: found.flat(), ...(failure !== undefined && { failure }) };
 }
 
 async function regions({ rest, projectId, baseUrl = RUN_URL }: ListServicesParams): Promise<string[]> {
@@ -37,6 +45,7 @@ async function regions({ rest, projectId, baseUrl = RUN_URL }: ListServicesParam
     url: `${baseUrl}/v1/projects/${projectId}/locations`,
     doing: `listing the regions of ${projectId}`,
     needs: "roles/run.viewer",
+    isJson: true,
   });
   const { locations = [] } = (answer.json() ?? {}) as { locations?: { locationId?: unknown }[] };
   return locations.flatMap(({ locationId }) => (typeof locationId === "string" ? [locationId] : []));

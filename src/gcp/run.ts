@@ -154,6 +154,7 @@ export function createRunClient({ rest, baseUrl = RUN_URL }: RunClientParams): R
     const answer = await rest.request({
       ...request,
       url: `${baseUrl}/v2/${path}`,
+      isJson: true,
       ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
     });
     // An empty answer is one without fields.

@@ -12,6 +12,7 @@ export interface SecretManagerParams {
   readonly home: string;
   readonly now: () => number;
   readonly retry?: RetryPolicy;
+  readonly fetch?: typeof fetch;
 }
 
 /** The text of a secret: `NAME` or `projects/P/secrets/NAME`, with `/versions/V` or else its latest version. */
@@ -21,13 +22,15 @@ const GOOGLE_URL = "https://secretmanager.googleapis.com/";
 const NAME = /^(?:projects\/([^/]+)\/secrets\/)?([A-Za-z0-9_-]{1,255})(?:\/versions\/([A-Za-z0-9_-]+))?$/;
 
 export function connectSecretManager(params: SecretManagerParams): ReadSecret {
-  const { projectId, env, retry } = params;
+  const { projectId, env, retry, fetch: send } = params;
   const elsewhere = env["CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER"] || undefined;
   const base = elsewhere ?? GOOGLE_URL;
   // A stand-in on this machine gets no token of Google's.
   const isLoopback = /^http:\/\/(?:127\.0\.0\.1|localhost)(?=[:/])/.test(base);
   const tokens = isLoopback ? {} : { tokens: createAccessTokens(params) };
-  const rest = createRest({ ...tokens, ...(retry !== undefined && { retry }) });
+  const rest = createRest({
+    ...{ ...tokens, ...(retry !== undefined && { retry }), ...(send !== undefined && { fetch: send }) },
+  });
 
   return async (name) => {
     const [, project = projectId, secret, version = "latest"] = NAME.exec(name) ?? [];
@@ -47,10 +50,13 @@ export function connectSecretManager(params: SecretManagerParams): ReadSecret {
       answers: [404],
       doing: `reading the secret ${secret}`,
       needs: `roles/secretmanager.secretAccessor on the secret ${secret}`,
+      isJson: true,
     });
-    const { payload } = (answer.json() ?? {}) as { payload?: { data?: unknown } };
-    if (answer.status !== 404 && typeof payload?.data === "string") {
-      return Buffer.from(payload.data, "base64").toString("utf8");
+    if (answer.status !== 404) {
+      const { payload } = (answer.json() ?? {}) as { payload?: { data?: unknown } };
+      // Google leaves out what is empty.
+      if (payload !== undefined) return Buffer.from(String(payload.data ?? ""), "base64").toString("utf8");
+      throw new AppError("state_unavailable", `Google answered reading the secret ${secret} without its value.`);
     }
     throw new AppError("bad_argument", `There is no secret ${secret} in ${project}, or no version ${version} of it.`, {
       hint: `See: gcloud secrets versions list ${secret} --project ${project}`,

@@ -203,8 +203,9 @@ export function createStorage(params: StorageParams): Storage {
           ...(startOffset !== undefined && { startOffset }),
           ...(pageToken !== undefined && { pageToken }),
         });
-        const request = { method: "GET", doing: `listing ${prefix}`, needs, url: `${objects}?${query}` } as const;
-        const page = (await rest.request(request)).json() as { items?: unknown[]; nextPageToken?: string };
+        const url = `${objects}?${query}`;
+        const request = { method: "GET", doing: `listing ${prefix}`, needs, url, isJson: true } as const;
+        const page = ((await rest.request(request)).json() ?? {}) as { items?: unknown[]; nextPageToken?: string };
         for (const item of page.items ?? []) found.push(parseObject(item));
         pageToken = page.nextPageToken;
       } while (pageToken !== undefined && found.length < limit);
@@ -254,7 +255,11 @@ export function createStorage(params: StorageParams): Storage {
       return answer.status !== 412;
     },
     async downloadUrl(name, { lifetimeMs, fileName }) {
-      signer ??= findSigner?.();
+      signer ??= findSigner?.().catch((error: unknown) => {
+        // Asked again for the next download.
+        signer = undefined;
+        throw error;
+      });
       const found = await signer;
       if (found === undefined) return undefined;
       const query = { "response-content-disposition": `attachment; filename="${fileName}"` };

@@ -9,7 +9,8 @@ test("a job that ends wakes a server where a run waits, and only there", async (
   context.after(() => harness.close());
   const { stores } = harness;
   let status = 200;
-  const server = await startHttpStandIn(() => ({ status, body: {} }));
+  const statuses: number[] = [];
+  const server = await startHttpStandIn(() => ({ status: statuses.shift() ?? status, body: {} }));
   context.after(() => server.close());
   const audiences: string[] = [];
   const token = async (audience: string): Promise<string> => {
@@ -27,6 +28,9 @@ test("a job that ends wakes a server where a run waits, and only there", async (
   assert.equal(request?.headers["authorization"], "Bearer a-token");
   assert.deepEqual(audiences, [server.url]);
   assert.equal(await wakeServer({ stores, url: undefined, token }), undefined);
+  statuses.push(503, 429);
+  assert.equal(await wake(), undefined);
+  assert.equal(server.seen.length, 4, "what may pass is tried again");
   status = 403;
   assert.match((await wake()) ?? "", /was not woken: it answered 403/);
   await server.close();

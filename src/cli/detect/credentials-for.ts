@@ -66,8 +66,8 @@ async function ensureOurs(
   const { location, trustServer } = settings.values;
   const projectId = settings.values.projectId ?? (await ownProject(env));
   if (projectId !== undefined && !isDoubtful) {
-    const services = await servicesOf(env, { projectId, location }).catch(() => undefined);
-    if (services !== undefined && hasUrl(services, url)) return;
+    const listed = await servicesOf(env, { projectId, location }).catch(() => undefined);
+    if (listed !== undefined && hasUrl(listed.services, url)) return;
   }
   const { ask, canAsk } = await import("../ask.ts");
   const doubt = isDoubtful

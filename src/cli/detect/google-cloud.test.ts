@@ -173,6 +173,18 @@ test("regions that can't be asked at once are asked each", async () => {
   assert.match(one.api.seen[0]?.url ?? "", /locations\/us-east1\/services/);
 });
 
+test("a region that can't be asked now is not taken for empty", async () => {
+  const [server, website] = [await service(SERVICES.dbtServer), await service(SERVICES.website)];
+  const services = [
+    { name: "a", url: website.url, region: "us-east1" },
+    { name: "b", url: server.url, region: "asia-east1" },
+  ];
+  const missed = await scene({ services, api: { isPerRegion: true, failingRegion: "asia-east1" } });
+  await fails(missed.detect(), /services of shop can't be listed: .*locations\/asia-east1 with 503: unavailable/);
+  const found = await scene({ services, api: { isPerRegion: true, failingRegion: "us-east1" } });
+  assert.equal((await found.detect()).url, server.url);
+});
+
 test("many services that hang do not hold it up: the deadline is for everything", async () => {
   const server = await service(SERVICES.dbtServer);
   const silent = await Promise.all(Array.from({ length: 50 }, () => service(SERVICES.silent)));

@@ -68,17 +68,17 @@ export async function detectOnGoogleCloud(
   const identity = idTokensOf(env);
   // A person's takes gcloud a second, which is now well spent: it is shown to nobody yet.
   identity.then((tokens) => (tokens?.audience === "gcloud" ? tokens.get("") : undefined)).catch(() => undefined);
-  const services = await within(servicesOf(env, place), left() - PROBES_MS, () => {
+  const listed = await within(servicesOf(env, place), left() - PROBES_MS, () => {
     throw tooSlow(projectId);
   }).catch((error: unknown) => {
     throw listedBefore(error, place);
   });
-  if (services === undefined) throw notConfigured(context.platform, await hasGcloud(env), projectId);
-  const candidates = candidatesOf(services, (url) => new URL(url).protocol === "https:" || isLoopbackUrl(url));
+  if (listed === undefined) throw notConfigured(context.platform, await hasGcloud(env), projectId);
+  const candidates = candidatesOf(listed.services, (url) => new URL(url).protocol === "https:" || isLoopbackUrl(url));
   const [labelled, others] = [true, false].map((wanted) =>
     candidates.filter(({ isLabelled }) => isLabelled === wanted),
   );
-  let problem: unknown;
+  let problem: unknown = listed.failure === undefined ? undefined : listedBefore(listed.failure, place);
   const tokenFor = async ({ url }: Candidate): Promise<string | undefined> => {
     try {
       return await (await identity)?.get(url);

@@ -7,8 +7,8 @@ import { readGcloudConfig } from "../../gcp/gcloud-config.ts";
 import { findIdTokens, type IdTokens } from "../../gcp/id-tokens.ts";
 import { metadataHost } from "../../gcp/metadata.ts";
 import { createRest } from "../../gcp/rest.ts";
-import { RUN_URL, type RunService } from "../../gcp/run.ts";
-import { listServices } from "../../gcp/run-services.ts";
+import { RUN_URL } from "../../gcp/run.ts";
+import { type ListedServices, listServices } from "../../gcp/run-services.ts";
 import type { Env } from "../context.ts";
 import { cacheFolder, homeFolder } from "../folders.ts";
 import { fetchFor } from "../proxy.ts";
@@ -56,7 +56,7 @@ export function hasGcloud(env: Env): Promise<boolean> {
 }
 
 /** The project's services; undefined where this machine has no credentials to ask with. */
-export async function servicesOf(env: Env, place: CloudPlace): Promise<readonly RunService[] | undefined> {
+export async function servicesOf(env: Env, place: CloudPlace): Promise<ListedServices | undefined> {
   const tokens = await findAccessTokens(params(env));
   if (tokens === undefined) return undefined;
   const { fetch } = params(env);

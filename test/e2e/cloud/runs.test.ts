@@ -21,6 +21,7 @@ function containerOf(system: CloudSystem, run: { readonly execution: { readonly 
 test("build, a failing build, retry", { timeout: 600_000 }, async (context) => {
   const system = await startSystem(context);
   if (system === undefined) return;
+  system.metadata.fail(2);
   await system.server();
   const { start, project } = system.checkout();
 
