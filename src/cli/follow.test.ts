@@ -177,6 +177,39 @@ test("gives up with connection_lost, code 75 and the line to attach, when a brea
   assert.equal(breaks(), 1);
 });
 
+test("an identity that is revoked in mid-follow loses the connection, not the run: code 75 and the line to attach", async () => {
+  const size = 400;
+  const log = makeLog(size);
+  for (const [status, code] of [
+    [401, "unauthorized"],
+    [403, "forbidden"],
+  ] as const) {
+    let isRevoked = false;
+    let refusals = 0;
+    const url = await serve((_, response) => {
+      if (isRevoked) {
+        refusals += 1;
+        response.writeHead(status, { "content-type": "application/json" });
+        return void response.end(JSON.stringify({ error: { code, message: "Not you.", hint: "gcloud auth login" } }));
+      }
+      isRevoked = true;
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const chunk = { offset: 0, segments: log.segments(0, 100), nextOffset: 100 };
+      response.write(sse("run", runView()) + sse("log", chunk, 100), () => response.destroy());
+    });
+    const { sink, breaks } = collector();
+    await assert.rejects(follow(options(url, sink)), (error) => {
+      assert.ok(error instanceof AppError);
+      assert.equal(error.exitCode, 75);
+      assert.match(error.message, /^Run 7 goes on, but .* no longer lets you follow it: Not you\. gcloud auth login/);
+      assert.equal(error.hint, `dbt-remote attach ${RUN_ID}`);
+      return true;
+    });
+    assert.equal(breaks(), 1);
+    assert.ok(refusals >= 3, "one refusal may be a restart, or pass");
+  }
+});
+
 test("a restarted server with another port and token is found again", async () => {
   const size = 400;
   const log = makeLog(size);

@@ -47,7 +47,9 @@ export interface Followed {
 }
 
 /** Answers that asking again will not change. */
-const FINAL_CODES: ReadonlySet<ErrorCode> = new Set(["run_not_found", "run_ambiguous", "bad_request", "forbidden"]);
+const FINAL_CODES: ReadonlySet<ErrorCode> = new Set(["run_not_found", "run_ambiguous", "bad_request"]);
+/** The server let the run be followed before: it is who follows that it no longer knows, or no longer lets. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(["unauthorized", "forbidden"]);
 /** A restarted server has a new token, which is found by reconnecting: refused so often it is no restart. */
 const MAX_REFUSALS = 5;
 const MAX_DELAY_MS = 2000;
@@ -55,7 +57,7 @@ const MAX_DELAY_MS = 2000;
 /** Bytes are missing in front of what came: asks again from where they are wanted. */
 class GapError extends Error {}
 
-/** Rejects with `connection_lost` when a break lasts too long. */
+/** Rejects with `connection_lost` when a break lasts too long, or the server lets nobody follow any more who asks. */
 export async function follow(options: FollowOptions): Promise<Followed> {
   const { runId, sink, signal, giveUpAfterMs, silenceMs = SILENCE_LIMIT_MS, pollMs = 1000 } = options;
   let { client, offset = 0 } = options;
@@ -126,9 +128,9 @@ export async function follow(options: FollowOptions): Promise<Followed> {
       if (error instanceof NoStreamError) {
         polling = true;
         isBreak = false;
-      } else if (error instanceof AppError && error.code === "unauthorized") {
+      } else if (error instanceof AppError && REFUSALS.has(error.code)) {
         refusals += 1;
-        if (refusals >= MAX_REFUSALS) throw error;
+        if (refusals >= MAX_REFUSALS) throw refused(client, runId, run, error);
       } else if (error instanceof AppError && FINAL_CODES.has(error.code)) throw error;
     }
     if (!isBreak) continue;
@@ -144,10 +146,22 @@ export async function follow(options: FollowOptions): Promise<Followed> {
 }
 
 function lost(client: Client, runId: string, run: RunView | undefined, afterMs: number, reason: string): AppError {
-  const name = run === undefined ? `Run ${runId}` : `Run ${run.number}`;
   return new AppError(
     "connection_lost",
-    `${name} goes on, but ${client.baseUrl} could not be reached for ${Math.round(afterMs / 1000)} s: ${reason}`,
+    `${nameOf(runId, run)} goes on, but ${client.baseUrl} could not be reached for ${Math.round(afterMs / 1000)} s: ${reason}`,
     { hint: `dbt-remote attach ${runId}` },
   );
+}
+
+function refused(client: Client, runId: string, run: RunView | undefined, cause: AppError): AppError {
+  const cure = cause.hint === undefined ? "" : ` ${cause.hint}`;
+  return new AppError(
+    "connection_lost",
+    `${nameOf(runId, run)} goes on, but ${client.baseUrl} no longer lets you follow it: ${cause.message}${cure}`,
+    { hint: `dbt-remote attach ${runId}`, cause },
+  );
+}
+
+function nameOf(runId: string, run: RunView | undefined): string {
+  return run === undefined ? `Run ${runId}` : `Run ${run.number}`;
 }

@@ -12,7 +12,8 @@ export const EXIT_CODES = [
   },
   {
     code: 75,
-    meaning: "The connection was lost and could not be mended; the run goes on. The line to attach to it is on stderr.",
+    meaning:
+      "The connection was lost and could not be mended, or the server no longer lets you follow; the run goes on. The line to attach to it is on stderr.",
   },
   {
     code: 130,
