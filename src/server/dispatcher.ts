@@ -14,8 +14,10 @@ export interface DispatcherParams {
   readonly executor: Executor;
   readonly launches: Launches;
   readonly endings: RunEndings;
-  /** How many runs may go on at once. Several servers may exceed it by those they launch at the same moment. */
+  /** How many runs may go on at once, whichever servers launch them. */
   readonly maxRuns: number;
+  /** Whether no other server can be alive. */
+  readonly isAlone: boolean;
   /** A launched run's lease has to last until its job renews it. */
   readonly launchLeaseMs: number;
   readonly onError: (error: unknown) => void;
@@ -39,7 +41,7 @@ export interface Dispatcher {
 }
 
 export function createDispatcher(params: DispatcherParams): Dispatcher {
-  const { stores, executor, launches, endings, maxRuns, launchLeaseMs, onError } = params;
+  const { stores, executor, launches, endings, maxRuns, isAlone, launchLeaseMs, onError } = params;
   const { runs, leases, cancellations } = stores;
   const waiting = new Map<string, string>();
   const watchers = new Map<string, Set<() => void>>();
@@ -93,12 +95,36 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
     try {
       // Another server may have been faster.
       if (!(await launches.claim(run.id))) return;
+      if (!isAlone && !(await hasPlace(run))) {
+        await launches.forget(run.id);
+        lookAgain();
+        return;
+      }
       const execution = await start(run, root);
       if (execution !== undefined) await launches.done(run.id, execution);
     } catch (error) {
       // State that is out of reach: the claim is taken over in a while.
       onError(error);
     }
+  }
+
+  /**
+   * Whether a claimed run is one of those that may go on. Servers that launch at the same moment did not see each other's
+   * claims before they made their own, but whoever claimed last now sees all of them. Those with a higher number give way.
+   */
+  async function hasPlace(run: Run): Promise<boolean> {
+    for (let looks = 1; ; looks += 1) {
+      const { inFlight } = await survey();
+      if (inFlight.length <= maxRuns) return true;
+      const mayGiveWay = inFlight.some(({ status, number }) => status === "pending" && number > run.number);
+      if (!mayGiveWay || looks === LOOKS) return false;
+      await new Promise((resume) => setTimeout(resume, LOOK_PAUSE_MS * (0.5 + Math.random())));
+    }
+  }
+
+  /** Nobody else tells that a place was free after all. */
+  function lookAgain(): void {
+    setTimeout(() => void dispatch(), GAVE_WAY_MS * (1 + Math.random())).unref();
   }
 
   async function start(run: Run, root: WorkspaceRoot): Promise<Execution | undefined> {
@@ -157,6 +183,12 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
     },
   };
 }
+
+/** How long one that gave way waits, so that no record is written more often than once a second. */
+const GAVE_WAY_MS = 2_000;
+/** How often others are looked at that may give way. */
+const LOOKS = 8;
+const LOOK_PAUSE_MS = 100;
 
 function withHint({ message, hint }: AppError): string {
   return hint === undefined ? message : `${message} ${hint}`;

@@ -102,6 +102,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
   const endings = createRunEndings({ state, stores, launches, clearRoot: params.clearRoot });
   const dispatcher = createDispatcher({
     ...{ stores, executor, launches, endings, maxRuns: settings.maxRuns, onError },
+    isAlone: params.isAlone ?? true,
     launchLeaseMs: 2 * patience.claimMs,
   });
   const reaper = createReaper({

@@ -1,6 +1,6 @@
 /** Runs by what a user filters them by, newest first. */
 import { AppError } from "../core/errors.ts";
-import type { Run, RunStatus } from "../core/run.ts";
+import { RUN_STATUSES, type Run, type RunStatus } from "../core/run.ts";
 import type { RecordQuery, RecordStore } from "./port.ts";
 
 export interface RunFilter {
@@ -29,16 +29,20 @@ export async function listRuns(records: RecordStore, filter: RunFilter): Promise
   const { statuses, limit = Number.POSITIVE_INFINITY } = filter;
   const before = await firstNumber(records, filter);
   if (before === "none") return [];
-  const wheres: Where[] = (statuses ?? [undefined]).map((status) => ({
+  const wheres: Where[] = (
+    statuses === undefined ? [undefined] : RUN_STATUSES.filter((each) => statuses.includes(each))
+  ).map((status) => ({
     ...(status !== undefined && { status }),
     ...(filter.verb !== undefined && { verb: filter.verb }),
     ...(filter.workspace !== undefined && { workspace: filter.workspace }),
     ...(filter.requesterId !== undefined && { "requester.id": filter.requesterId }),
   }));
-  const lists = await Promise.all(wheres.map((where) => take(records, where, filter, before, limit)));
-  const found = lists.flat();
-  // Several statuses are several queries: a run that moved meanwhile may be in two of them.
-  const latest = new Map(found.map((run) => [run.id, run]));
+  // Several statuses are several queries, one after the other as runs go: one that moves meanwhile may be in two of them,
+  // but never in none.
+  const latest = new Map<string, Run>();
+  for (const where of wheres) {
+    for (const run of await take(records, where, filter, before, limit)) latest.set(run.id, run);
+  }
   return [...latest.values()].sort((a, b) => b.number - a.number).slice(0, limit);
 }
 
