@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { type CliOptions, cli, root, startServer, type TestServer, until } from "../harness.ts";
+import { type CliOptions, cli, root, startServer, type TestServer } from "../harness.ts";
 import { python } from "../programs.ts";
-import { apiOf, newestRun, tokenOf } from "./gated.ts";
+import { newestRun, tokenOf } from "./gated.ts";
 import { DUCKDB_PROFILE, projectYaml, writeFiles } from "./written-project.ts";
 
 let server: TestServer;
@@ -34,7 +34,7 @@ async function remote(args: readonly string[], options: CliOptions) {
   return cli(args, { server, ...options });
 }
 
-test("the report of a build that failed is an artifact, and where it is is said", async (context) => {
+test("the report of a build that failed is an artifact, and where it is is said", async () => {
   const project = writeFiles({ ...PACKAGE, ...PROJECT });
   const env = { DBT_ENV_SECRET_T: SECRET };
   const options = { cwd: project, env };
@@ -63,44 +63,6 @@ test("the report of a build that failed is an artifact, and where it is is said"
   const encoded = /atob\('([^']+)'\)/.exec(page ?? "")?.[1] ?? "";
   assert.deepEqual(JSON.parse(Buffer.from(encoded, "base64").toString()), told);
   assert.equal(readFileSync(join(project, "target/elementary_report.html"), "utf8"), page);
-
-  await context.test("a later failure of edr is one line, and dbt's exit code stays", async () => {
-    const options = { cwd: project, env: { ...env, STAND_IN_EDR: "fail" } };
-    const secret = ["--send-secret", "DBT_ENV_SECRET_T", "--env", "STAND_IN_EDR", "--env", "DBT_ENV_SECRET_T"];
-    const run = await remote(["run", "-s", "names", "--elementary", ...secret], options);
-    assert.equal(run.code, 0, run.stderr);
-    const line =
-      /^.*warning: No Elementary report: edr ended with exit code 1: elementary\.exceptions\.Error: something unheard of \*{5}\. Try it by hand: edr report\.$/m;
-    assert.match(run.stderr, line);
-    const { warnings } = await newestRun(server);
-    assert.equal(warnings.length, 1);
-    assert.ok(!run.stderr.includes(SECRET));
-    // The results of this run are in no table: the model that holds them was not among those that ran.
-    const unknown = await remote(["run", "-s", "names", "--elementary"], { cwd: project });
-    assert.match(unknown.stderr, /the report does not tell of this run/);
-    assert.equal(unknown.code, 0);
-  });
-
-  await context.test("a run that is cancelled while edr works ends", async () => {
-    const options = { cwd: project, env: { STAND_IN_EDR: "hang" } };
-    const detached = await remote(["run", "-s", "names", "--elementary", "--env", "STAND_IN_EDR", "--detach"], options);
-    const runId = detached.stdout.trim();
-    const attached = cli(["attach", runId], { server, cwd: project });
-    const api = apiOf(server);
-    await until(
-      "the report to begin",
-      async () => {
-        const { segments } = await api.log(runId, { offset: 0 });
-        const text = segments.map(({ bytes }) => Buffer.from(bytes, "base64").toString()).join("");
-        return text.includes("making the Elementary report");
-      },
-      60_000,
-    );
-    await api.cancel(runId);
-    const { code, stderr } = await attached;
-    assert.match(stderr, /No Elementary report: the run was stopped while it was made/);
-    assert.equal(code, 0);
-  });
 });
 
 test("what is missing is said with the cure, in one line", async () => {

@@ -7,6 +7,12 @@ const SETUP = 'python -c "from elementary.monitor.dbt_init import DBTInit; DBTIn
 /** In the order in which they are looked for. */
 const CURES: readonly (readonly [RegExp, string, string])[] = [
   [
+    // It reads them from the dbt_project.yml of each package that it has installed for itself, and from packages.yml.
+    /KeyError: ['"]version['"]/,
+    "a dbt package that edr has installed for itself, or one in packages.yml, does not say its version",
+    `Install edr's own anew, where there is a connection to the hub: ${SETUP}; and give each package of packages.yml its version`,
+  ],
+  [
     /could not find profile named|profile.*elementary.*(not found|could not be found)/i,
     "edr found no profile for Elementary",
     "Make one with: dbt run-operation elementary.generate_elementary_cli_profile",

@@ -68,6 +68,10 @@ test("why edr ended is told with the cure", () => {
   assert.match(told("Could not find profile named 'elementary'"), /no profile.*generate_elementary_cli_profile/);
   assert.match(told("Catalog Error: Table with name dbt_invocations does not exist!"), /run --select elementary/);
   assert.match(told("External connection exception occurred: hub.getdbt.com"), /setup_internal_dbt_packages/);
+  assert.match(
+    told("Traceback (most recent call last):\n  module not found\nKeyError: 'version'"),
+    /does not say its version\. Install edr's own anew.*setup_internal_dbt_packages.*packages\.yml its version\.$/,
+  );
   assert.match(told("", { isTimeout: true }), /did not end within 15 minutes/);
   assert.match(told("", { exitCode: null }), /edr was killed\./);
   assert.match(told("\u001b[31mValueError: bad\u001b[0m\nbye"), /edr ended with exit code 1: ValueError: bad\. Try/);
