@@ -3,16 +3,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
-import { finished } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
 import { AppError } from "../core/errors.ts";
+import { dbtProcess } from "./dbt-process.ts";
 import type { DbtEngine, DbtExit, DbtInvocation, DbtProcess } from "./port.ts";
-import { relay } from "./relay.ts";
 
 const DRIVER = fileURLToPath(new URL("../dbt/driver/dbt_driver.py", import.meta.url));
 const EVENTS_FD = 3;
-/** Once dbt is gone, how long a silent process that it left behind may hold its streams open. */
-const LEFTOVER_MS = 2_000;
 
 export interface ProcessEngineOptions {
   /** Absolute path of the Python that has dbt. */
@@ -32,36 +29,11 @@ export function createProcessEngine(options: ProcessEngineOptions): DbtEngine {
 
 async function start(python: string, invocation: DbtInvocation): Promise<DbtProcess> {
   const child = await spawnDriver(python, invocation);
-  const pid = child.pid ?? 0;
-  let gone = false;
   const exited = new Promise<DbtExit>((done) => {
-    child.once("exit", (code, signal) => {
-      gone = true;
-      done({ code, signal });
-    });
+    child.once("exit", (code, signal) => done({ code, signal }));
   });
-  const [stdout, stderr, events] = [1, 2, EVENTS_FD].map((fd) =>
-    relay(child.stdio[fd] as Readable, exited, LEFTOVER_MS),
-  ) as [Readable, Readable, Readable];
-  const ended = Promise.allSettled([stdout, stderr, events].map((stream) => finished(stream)));
-
-  return {
-    pid,
-    stdout,
-    stderr,
-    events,
-    exit: Promise.all([exited, ended]).then(([exit]) => exit),
-    signal(signal) {
-      if (gone) return false;
-      try {
-        // To the whole group, SIGINT too: a terminal's Ctrl-C reaches git and the adapters' own processes as well.
-        process.kill(-pid, signal);
-        return true;
-      } catch {
-        return false;
-      }
-    },
-  };
+  const [stdout, stderr, events] = [1, 2, EVENTS_FD].map((fd) => child.stdio[fd]) as [Readable, Readable, Readable];
+  return dbtProcess({ pid: child.pid ?? 0, exited, stdout, stderr, events });
 }
 
 async function spawnDriver(python: string, invocation: DbtInvocation): Promise<ChildProcess> {

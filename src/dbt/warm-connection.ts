@@ -3,15 +3,8 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, Socket } from "node:net";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
+import type { StartedDbt } from "./dbt-process.ts";
 import type { DbtExit, DbtInvocation } from "./port.ts";
-
-export interface WarmRun {
-  readonly pid: number;
-  readonly stdout: Socket;
-  readonly stderr: Socket;
-  readonly events: Socket;
-  readonly exited: Promise<DbtExit>;
-}
 
 export interface WarmRequest {
   /** The parent's socket. The sockets of the run are made beside it: its folder is private, and its path short. */
@@ -37,7 +30,7 @@ const RETRY_MS = 20;
 const STREAMS = ["stdout", "stderr", "events"] as const;
 
 /** A run that has begun. Rejects, with the reason, where nothing was started and nothing will be. */
-export async function startWarmRun(request: WarmRequest): Promise<WarmRun> {
+export async function startWarmRun(request: WarmRequest): Promise<StartedDbt> {
   const folder = mkdtempSync(join(dirname(request.socketPath), "run-"));
   const control = new Socket();
   const streams: Socket[] = [];

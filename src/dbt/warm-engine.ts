@@ -1,12 +1,7 @@
 /** The engine that lets a warm parent run dbt: a process that has imported it already, and forks itself for each run. */
-import type { Readable } from "node:stream";
-import { finished } from "node:stream/promises";
+import { dbtProcess } from "./dbt-process.ts";
 import type { DbtEngine, DbtInvocation, DbtProcess } from "./port.ts";
-import { relay } from "./relay.ts";
 import { startWarmRun } from "./warm-connection.ts";
-
-/** Once dbt is gone, how long a silent process that it left behind may hold its streams open. */
-const LEFTOVER_MS = 2_000;
 
 export interface WarmEngineOptions {
   /** Where the parent listens. */
@@ -42,30 +37,10 @@ export function createWarmEngine(options: WarmEngineOptions): DbtEngine {
 
 async function startWarm(options: WarmEngineOptions, invocation: DbtInvocation): Promise<DbtProcess> {
   const { socketPath, answerMs, debug } = options;
-  const run = await startWarmRun({
+  const started = await startWarmRun({
     ...{ socketPath, answerMs, invocation },
     parseState: options.parseState(invocation),
     onHandedOver: () => debug("dbt took the project's manifest from memory"),
   });
-  const { pid, exited } = run;
-  let gone = false;
-  void exited.then(() => {
-    gone = true;
-  });
-  const streams = [run.stdout, run.stderr, run.events].map((stream) => relay(stream, exited, LEFTOVER_MS));
-  const [stdout, stderr, events] = streams as [Readable, Readable, Readable];
-  const ended = Promise.allSettled(streams.map((stream) => finished(stream)));
-  return {
-    ...{ pid, stdout, stderr, events },
-    exit: Promise.all([exited, ended]).then(([exit]) => exit),
-    signal(signal) {
-      if (gone) return false;
-      try {
-        process.kill(-pid, signal);
-        return true;
-      } catch {
-        return false;
-      }
-    },
-  };
+  return dbtProcess(started);
 }
