@@ -99,11 +99,12 @@ test("a parent that is killed in mid-run takes no run with it, and the next is c
   assert.match(mortal.news()[0] ?? "", /^dbt runs in a new process/);
 });
 
-test("where the parent cannot run it, dbt is started as a new process, with the reason told", { skip }, async () => {
+test("where the parent cannot run it, dbt is started as a new process, with the reason told", { skip }, async (context) => {
   const project = tiny();
   const folder = tempFolder("sockets");
   const notes: string[] = [];
   const silent = createServer();
+  context.after(() => silent.close());
   await new Promise<void>((resolve) => silent.listen(join(folder, "silent"), resolve));
   const cases = [
     {
@@ -134,7 +135,6 @@ test("where the parent cannot run it, dbt is started as a new process, with the 
       );
     }),
   );
-  silent.close();
 });
 
 test("a parent whose code has changed on disk retires; manifests are kept for as many projects as allowed", {
