@@ -99,7 +99,9 @@ test("a parent that is killed in mid-run takes no run with it, and the next is c
   assert.match(mortal.news()[0] ?? "", /^dbt runs in a new process/);
 });
 
-test("where the parent cannot run it, dbt is started as a new process, with the reason told", { skip }, async (context) => {
+test("where the parent cannot run it, dbt is started as a new process, with the reason told", {
+  skip,
+}, async (context) => {
   const project = tiny();
   const folder = tempFolder("sockets");
   const notes: string[] = [];
