@@ -1,7 +1,7 @@
 /** The two sides of every comparison: local dbt and dbt-remote with a server of its own, on equal projects. */
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { MetricsAnswer } from "../src/api/schemas.ts";
+import type { MetricsAnswer } from "../src/api/schemas/server.ts";
 import {
   node,
   program,

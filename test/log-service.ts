@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { get, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { LogChunk, LogEnd } from "../src/api/schemas.ts";
+import type { LogChunk, LogEnd } from "../src/api/schemas/logs.ts";
 import { type SseMessage, sseParser } from "../src/api/sse.ts";
 import { createAuth } from "../src/server/auth.ts";
 import type { LogChannel, LogWriter } from "../src/state/port.ts";

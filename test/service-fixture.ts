@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
-import type { RunAnswer, RunRequest } from "../src/api/schemas.ts";
+import type { RunAnswer, RunRequest } from "../src/api/schemas/runs.ts";
 import { isTerminal, type Run } from "../src/core/run.ts";
 import { createLocalExecutor, jobOutputPath } from "../src/executors/local.ts";
 import { type Auth, createAuth } from "../src/server/auth.ts";

@@ -3,23 +3,18 @@ import { type ClientOptions, createHttp } from "./http.ts";
 import type { LogEvent } from "./log-events.ts";
 import { type LogStreamOptions, logStream } from "./log-stream.ts";
 import { headers, paths } from "./paths.ts";
+import type { LogAnswer, LogQuery } from "./schemas/logs.ts";
 import type {
   ArtifactList,
   CancelRequest,
-  LogAnswer,
-  LogQuery,
-  PackAnswer,
   RunAnswer,
   RunList,
   RunListQuery,
   RunRequest,
   RunView,
-  ServerAnswer,
-  ServerProof,
-  SnapshotAnswer,
-  SnapshotRequest,
-  UploadAnswer,
-} from "./schemas.ts";
+} from "./schemas/runs.ts";
+import type { ServerAnswer, ServerProof } from "./schemas/server.ts";
+import type { PackAnswer, SnapshotAnswer, SnapshotRequest, UploadAnswer } from "./schemas/snapshots.ts";
 
 /** A request that may be given up; it then rejects with the signal's reason. */
 export interface Abortable {

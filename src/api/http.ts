@@ -2,7 +2,7 @@
 import { AppError, isErrorCode } from "../core/errors.ts";
 import { createNodeFetch } from "./node-fetch.ts";
 import { headers as headerNames } from "./paths.ts";
-import type { ErrorAnswer } from "./schemas.ts";
+import type { ErrorAnswer } from "./schemas/server.ts";
 
 interface HttpInit {
   readonly method: string;

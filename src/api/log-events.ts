@@ -8,7 +8,8 @@
  * A comment line is sent as a ping at least every 8 s.
  */
 import type { DbtFinished } from "../core/run.ts";
-import type { LogChunk, LogEnd, RunView } from "./schemas.ts";
+import type { LogChunk, LogEnd } from "./schemas/logs.ts";
+import type { RunView } from "./schemas/runs.ts";
 
 export type LogEvent =
   | { readonly type: "run"; readonly data: RunView }

@@ -1,7 +1,7 @@
 /** Says where a run's Elementary report is. Why there is none, the job has said. */
 import type { Client } from "../api/client.ts";
 import { paths } from "../api/paths.ts";
-import type { RunView } from "../api/schemas.ts";
+import type { RunView } from "../api/schemas/runs.ts";
 import { ELEMENTARY_OUTPUT, ELEMENTARY_REPORT } from "../core/elementary.ts";
 import type { Output } from "./output.ts";
 

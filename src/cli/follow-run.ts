@@ -1,6 +1,6 @@
 /** Follows a run on this terminal to its end: prints, brings artifacts back, and gives the exit code. */
 import type { Client } from "../api/client.ts";
-import type { RunView } from "../api/schemas.ts";
+import type { RunView } from "../api/schemas/runs.ts";
 import { AppError } from "../core/errors.ts";
 import { exitCodeOf } from "../core/exit-codes.ts";
 import type { CliContext } from "./context.ts";

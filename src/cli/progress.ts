@@ -1,6 +1,6 @@
 /** What dbt-remote says of a run while it follows it: a few short lines, and a spinner on a terminal. */
 import type { Client } from "../api/client.ts";
-import type { RunView } from "../api/schemas.ts";
+import type { RunView } from "../api/schemas/runs.ts";
 import type { Output } from "./output.ts";
 
 export interface Progress {

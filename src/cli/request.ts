@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { RunRequest } from "../api/schemas.ts";
+import type { RunRequest } from "../api/schemas/runs.ts";
 import type { DbtArgv } from "../core/dbt-argv.ts";
 import { namesUsed } from "../core/dbt-environment.ts";
 import { profileChoice } from "../core/dbt-profile.ts";

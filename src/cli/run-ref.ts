@@ -1,6 +1,6 @@
 /** Which run a word such as `12`, `3f2a` or `latest` means to this user. */
 import type { Client } from "../api/client.ts";
-import type { RunListQuery, RunView } from "../api/schemas.ts";
+import type { RunListQuery, RunView } from "../api/schemas/runs.ts";
 import { AppError } from "../core/errors.ts";
 import { checkoutOf } from "./checkout.ts";
 import type { CliContext } from "./context.ts";

@@ -1,6 +1,6 @@
 /** Brings back what a run made, and says what could not be. Never changes the exit code: dbt has done its work. */
 import type { Client } from "../api/client.ts";
-import type { RunView } from "../api/schemas.ts";
+import type { RunView } from "../api/schemas/runs.ts";
 import { flagState, hasFlag, parseDbtArgv } from "../core/dbt-argv.ts";
 import { AppError } from "../core/errors.ts";
 import type { DbtFinished } from "../core/run.ts";

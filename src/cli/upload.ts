@@ -2,7 +2,8 @@
 import { createReadStream } from "node:fs";
 import type { Client } from "../api/client.ts";
 import { pause } from "../api/http.ts";
-import type { RunAnswer, RunRequest, SnapshotAnswer, SnapshotRequest } from "../api/schemas.ts";
+import type { RunAnswer, RunRequest } from "../api/schemas/runs.ts";
+import type { SnapshotAnswer, SnapshotRequest } from "../api/schemas/snapshots.ts";
 import { AppError } from "../core/errors.ts";
 import { diffEntries, type SnapshotEntry, toRow } from "../snapshot/entry.ts";
 import { contentPack, planPacks } from "../snapshot/pack.ts";

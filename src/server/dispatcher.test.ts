@@ -12,7 +12,7 @@ import {
   startService,
   type TestService,
 } from "../../test/service-fixture.ts";
-import type { RunRequest } from "../api/schemas.ts";
+import type { RunRequest } from "../api/schemas/runs.ts";
 
 const gates = tempFolder("gates");
 let gateCount = 0;

@@ -1,6 +1,6 @@
 /** One place where errors become answers: expected ones with their words, all others without any. */
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
-import type { ErrorAnswer } from "../api/schemas.ts";
+import type { ErrorAnswer } from "../api/schemas/server.ts";
 import { AppError, type ErrorCode } from "../core/errors.ts";
 
 interface Answer {

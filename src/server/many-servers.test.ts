@@ -7,7 +7,7 @@ import { tempFolder } from "../../test/folders.ts";
 import { startMetadata } from "../../test/metadata-stand-in.ts";
 import { until } from "../../test/programs.ts";
 import { SCRIPTED_JOB, type Script, scripted } from "../../test/service-fixture.ts";
-import type { RunAnswer, RunView } from "../api/schemas.ts";
+import type { RunAnswer, RunView } from "../api/schemas/runs.ts";
 import { createCloudRunExecutor } from "../executors/cloud-run.ts";
 import { ensureJob } from "../executors/cloud-run-jobs.ts";
 import { connectRun } from "../gcp/run.ts";

@@ -1,6 +1,6 @@
 /** A run as clients see it. */
 import { paths } from "../api/paths.ts";
-import type { RunView } from "../api/schemas.ts";
+import type { RunView } from "../api/schemas/runs.ts";
 import { type ExecutionLinks, executionLinks } from "../core/cloud-run-links.ts";
 import { hasElementaryReport } from "../core/elementary.ts";
 import { logsExplorerUrl } from "../core/log-entry.ts";

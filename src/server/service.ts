@@ -1,6 +1,6 @@
 /** The server's parts wired together over a State and an executor, apart from process, ports and folders. */
 import { randomUUID } from "node:crypto";
-import type { MetricsAnswer, ServerAnswer } from "../api/schemas.ts";
+import type { MetricsAnswer, ServerAnswer } from "../api/schemas/server.ts";
 import { AppError } from "../core/errors.ts";
 import { isTerminal, type Run } from "../core/run.ts";
 import type { Executor } from "../executors/port.ts";

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fr
 import { join } from "node:path";
 import { after, type TestContext } from "node:test";
 import { createClient } from "../../src/api/client.ts";
-import type { RunView } from "../../src/api/schemas.ts";
+import type { RunView } from "../../src/api/schemas/runs.ts";
 import { type CliOptions, copyProject, root, startCli, type TestServer, tempFolder, until } from "../harness.ts";
 import type { Program } from "../programs.ts";
 import { requirePart } from "../require.ts";

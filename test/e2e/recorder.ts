@@ -5,7 +5,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
-import type { RunRequest, SnapshotRequest } from "../../src/api/schemas.ts";
+import type { RunRequest } from "../../src/api/schemas/runs.ts";
+import type { SnapshotRequest } from "../../src/api/schemas/snapshots.ts";
 import { cli, type Result } from "../harness.ts";
 import type { ProgramOptions } from "../programs.ts";
 

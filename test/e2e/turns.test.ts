@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { RunView } from "../../src/api/schemas.ts";
+import type { RunView } from "../../src/api/schemas/runs.ts";
 import { KEPT_WARM, startServer, tempFolder } from "../harness.ts";
 import { type PostgresConnection, postgresDatabase, postgresMissing } from "../postgres.ts";
 import { python } from "../programs.ts";

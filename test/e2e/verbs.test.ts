@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { RunView } from "../../src/api/schemas.ts";
+import type { RunView } from "../../src/api/schemas/runs.ts";
 import {
   cli,
   copyProject,

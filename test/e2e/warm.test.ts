@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { MetricsAnswer } from "../../src/api/schemas.ts";
+import type { MetricsAnswer } from "../../src/api/schemas/server.ts";
 import { cli, copyProject, root, startServer, tempFolder, until } from "../harness.ts";
 import { tokenOf } from "./gated.ts";
 

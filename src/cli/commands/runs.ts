@@ -1,5 +1,5 @@
 /** `dbt-remote runs`: what was run, newest first. */
-import type { RunView } from "../../api/schemas.ts";
+import type { RunView } from "../../api/schemas/runs.ts";
 import { parseDurationMs } from "../../config/option-kinds.ts";
 import { type OwnCommand, startSession } from "../own-verb.ts";
 import { workspaceQuery } from "../run-ref.ts";

@@ -1,5 +1,5 @@
 /** `dbt-remote --version`: dbt's own block, then this program and the server. */
-import type { ServerAnswer } from "../../api/schemas.ts";
+import type { ServerAnswer } from "../../api/schemas/server.ts";
 import type { FlagTexts } from "../../config/options.ts";
 import { AppError } from "../../core/errors.ts";
 import type { CliContext } from "../context.ts";

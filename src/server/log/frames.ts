@@ -1,6 +1,6 @@
 /** What a log's reader is sent, as bytes: frames are made once and shared by all who are at the same place. */
 import type { LogEvent } from "../../api/log-events.ts";
-import type { LogChunk, LogEnd } from "../../api/schemas.ts";
+import type { LogChunk, LogEnd } from "../../api/schemas/logs.ts";
 import { isTerminal, type Run } from "../../core/run.ts";
 import type { LogName, LogPage } from "../../state/port.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { append, aRun, connect, follow, serve } from "../../../test/log-service.ts";
-import type { LogChunk, LogEnd } from "../../api/schemas.ts";
+import type { LogChunk, LogEnd } from "../../api/schemas/logs.ts";
 import { sseParser } from "../../api/sse.ts";
 import { createAuth } from "../auth.ts";
 

@@ -1,7 +1,7 @@
 /** Everyone who follows a log. Those of one stream share its watch, its reads and its frames. */
 import type { ServerResponse } from "node:http";
 import { PING_INTERVAL_MS } from "../../api/log-events.ts";
-import type { RunView } from "../../api/schemas.ts";
+import type { RunView } from "../../api/schemas/runs.ts";
 import type { Run } from "../../core/run.ts";
 import type { LogName, LogStore, Unsubscribe } from "../../state/port.ts";
 import { createFollower, type Follower } from "./follower.ts";

@@ -1,5 +1,5 @@
 /** An older client's form as a request of today: a run from a manifest, with its files inline. */
-import type { RunRequest } from "../../api/schemas.ts";
+import type { RunRequest } from "../../api/schemas/runs.ts";
 import { isMapping } from "../../core/dbt-profile.ts";
 import { AppError } from "../../core/errors.ts";
 import { olderCommand } from "./command.ts";

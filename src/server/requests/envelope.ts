@@ -1,6 +1,6 @@
 /** What of a request may not be kept: checked, completed, and without what may not be sent. */
 
-import type { RunRequest } from "../../api/schemas.ts";
+import type { RunRequest } from "../../api/schemas/runs.ts";
 import { mayBeSent } from "../../core/dbt-environment.ts";
 import type { Envelope } from "../../core/envelope.ts";
 import { AppError } from "../../core/errors.ts";

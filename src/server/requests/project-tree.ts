@@ -1,6 +1,6 @@
 /** The project that a request names or brings: its snapshot is stored and complete before the run is made. */
 import { posix } from "node:path";
-import type { RunRequest } from "../../api/schemas.ts";
+import type { RunRequest } from "../../api/schemas/runs.ts";
 import { AppError } from "../../core/errors.ts";
 import { isInside } from "../../core/placeholders.ts";
 import type { RunInput, RunMode } from "../../core/run.ts";

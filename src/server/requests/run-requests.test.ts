@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { tempFolder } from "../../../test/folders.ts";
 import { projectFiles, startService, type TestService } from "../../../test/service-fixture.ts";
-import type { ErrorAnswer, RunRequest } from "../../api/schemas.ts";
+import type { RunRequest } from "../../api/schemas/runs.ts";
+import type { ErrorAnswer } from "../../api/schemas/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { sha256Of } from "../../snapshot/hash.ts";
 

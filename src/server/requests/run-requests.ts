@@ -1,6 +1,6 @@
 /** From a request to a run: checked, adapted, and stored with all that it needs before it is acknowledged. */
 import { createHash } from "node:crypto";
-import type { RunRequest } from "../../api/schemas.ts";
+import type { RunRequest } from "../../api/schemas/runs.ts";
 import { type DbtArgv, parseDbtArgv } from "../../core/dbt-argv.ts";
 import type { Envelope } from "../../core/envelope.ts";
 import { AppError } from "../../core/errors.ts";

@@ -3,7 +3,7 @@
 import type { FastifyReply } from "fastify";
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
-import { ArtifactList } from "../../api/schemas.ts";
+import { ArtifactList } from "../../api/schemas/runs.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Run } from "../../core/run.ts";
 import { packStream } from "../../snapshot/pack.ts";

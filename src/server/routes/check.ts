@@ -2,7 +2,7 @@
 
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
-import { ServerProof } from "../../api/schemas.ts";
+import { ServerProof } from "../../api/schemas/server.ts";
 import { AppError } from "../../core/errors.ts";
 import type { App, AppContext } from "./context.ts";
 

@@ -11,7 +11,7 @@ import type {
   RawRequestDefaultExpression,
   RawServerDefault,
 } from "fastify";
-import type { MetricsAnswer, ServerAnswer } from "../../api/schemas.ts";
+import type { MetricsAnswer, ServerAnswer } from "../../api/schemas/server.ts";
 import type { Requester, Run } from "../../core/run.ts";
 import type { State } from "../../state/port.ts";
 import type { Stores } from "../../state/stores.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { append, aRun, patience } from "../../../test/log-service.ts";
 import { startService } from "../../../test/service-fixture.ts";
-import type { LogAnswer } from "../../api/schemas.ts";
+import type { LogAnswer } from "../../api/schemas/logs.ts";
 
 test("JSON waits for more, plain text is the bytes, and a pending answer ends with the run", async () => {
   const server = await startService({ patience });

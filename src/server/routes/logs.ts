@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
-import { LogAnswer, LogQuery } from "../../api/schemas.ts";
+import { LogAnswer, LogQuery } from "../../api/schemas/logs.ts";
 import { AppError } from "../../core/errors.ts";
 import { isTerminal, type Run } from "../../core/run.ts";
 import type { LogName, LogPage } from "../../state/port.ts";

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { FastifyRequest } from "fastify";
 import { Type } from "../../api/schema-builder.ts";
-import type { ErrorAnswer } from "../../api/schemas.ts";
+import type { ErrorAnswer } from "../../api/schemas/server.ts";
 import { AppError } from "../../core/errors.ts";
 import { isTerminal, type Run } from "../../core/run.ts";
 import { createReadPositionStore } from "../../state/read-positions.ts";

@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
-import { PackAnswer, UploadAnswer } from "../../api/schemas.ts";
+import { PackAnswer, UploadAnswer } from "../../api/schemas/snapshots.ts";
 import { AppError } from "../../core/errors.ts";
 import { readPack } from "../../snapshot/read-pack.ts";
 import type { IncomingContent } from "../../state/port.ts";

@@ -1,6 +1,6 @@
 /** Brings what is shown in line with what is true, and launches what waits: for a scheduler's tick, and for jobs that end. */
 import { paths } from "../../api/paths.ts";
-import { ReconcileAnswer } from "../../api/schemas.ts";
+import { ReconcileAnswer } from "../../api/schemas/server.ts";
 import type { App, AppContext } from "./context.ts";
 
 export function addReconcileRoutes(app: App, { reconcile, stores }: AppContext): void {

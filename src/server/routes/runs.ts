@@ -1,6 +1,6 @@
 /** Runs: made, listed, shown, cancelled. */
 import { headers, paths } from "../../api/paths.ts";
-import { CancelRequest, RunAnswer, RunList, RunListQuery, RunRequest, RunView } from "../../api/schemas.ts";
+import { CancelRequest, RunAnswer, RunList, RunListQuery, RunRequest, RunView } from "../../api/schemas/runs.ts";
 import { AppError } from "../../core/errors.ts";
 import { isTerminal } from "../../core/run.ts";
 import { type App, type AppContext, requesterOf } from "./context.ts";

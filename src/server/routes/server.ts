@@ -2,7 +2,7 @@
 
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
-import { MetricsAnswer, ServerAnswer } from "../../api/schemas.ts";
+import { MetricsAnswer, ServerAnswer } from "../../api/schemas/server.ts";
 import type { App, AppContext } from "./context.ts";
 
 export function addServerRoutes(app: App, { describe, metrics }: AppContext): void {

@@ -2,7 +2,7 @@
 
 import { paths } from "../../api/paths.ts";
 import { Type } from "../../api/schema-builder.ts";
-import { SnapshotAnswer, SnapshotRequest } from "../../api/schemas.ts";
+import { SnapshotAnswer, SnapshotRequest } from "../../api/schemas/snapshots.ts";
 import { AppError } from "../../core/errors.ts";
 import { applyDelta, parseEntries } from "../../snapshot/entry-rules.ts";
 import type { StoredEntry } from "../../state/snapshots.ts";

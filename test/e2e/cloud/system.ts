@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { createClient } from "../../../src/api/client.ts";
-import type { RunView } from "../../../src/api/schemas.ts";
+import type { RunView } from "../../../src/api/schemas/runs.ts";
 import { connectGcp } from "../../../src/gcp/connect.ts";
 import { connectRun } from "../../../src/gcp/run.ts";
 import { snapshotId } from "../../../src/snapshot/entry.ts";
