@@ -100,13 +100,12 @@ function talk(
   control.on("connect", () => control.write(`${line}\n`));
   const pid = deferred<number>();
   const exited = deferred<DbtExit>();
-  // Only where the parent itself is gone does the child's own word count: of a death by signal there is none.
-  let ownWord: DbtExit = { code: null, signal: "SIGKILL" };
   const hear = (message: Message): void => {
     if (message.error !== undefined) pid.reject(new Error(message.error));
     if (message.pid !== undefined) pid.resolve(message.pid);
     if (message.handedOver === true) onHandedOver();
-    if (message.ending !== undefined) ownWord = { code: message.ending, signal: null };
+    // The parent tells it, too, once the kernel has taken the child apart; of a death by signal it alone can.
+    if (message.ending !== undefined) exited.resolve({ code: message.ending, signal: null });
     if (message.exit !== undefined) exited.resolve({ code: message.exit, signal: null });
     if (message.signal !== undefined) exited.resolve({ code: null, signal: signalName(message.signal) });
   };
@@ -130,7 +129,7 @@ function talk(
     }
     if (failure !== undefined) pid.reject(failure);
     pid.reject(new Error("the warm parent ended"));
-    exited.resolve(ownWord);
+    exited.resolve({ code: null, signal: "SIGKILL" });
   });
   connect();
   return { pid: pid.promise, exited: exited.promise };

@@ -16,7 +16,7 @@ async function main(): Promise<0 | 1> {
   // Beside State, where nobody else may write: what is compiled there is run.
   module.enableCompileCache(join(dataDirOf(own), "compiled"));
   const program = loadProgram();
-  const env = isSpare(own) ? await program.then(assignedEnvironment) : own;
+  const env = isSpare(own) ? await spareEnvironment(program) : own;
   const settings = parseSettings(env);
   const stop = createStopSwitch();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopOnSignal(stop, signal));
@@ -46,6 +46,12 @@ async function main(): Promise<0 | 1> {
   } finally {
     await state.close();
   }
+}
+
+async function spareEnvironment(program: ReturnType<typeof loadProgram>): Promise<Environment> {
+  await program;
+  await (await import("./rehearse.ts")).rehearse();
+  return assignedEnvironment();
 }
 
 /** All that every run needs. */

@@ -67,7 +67,8 @@ function loadsDotenv(version: string): boolean {
   return major > 1 || (major === 1 && minor >= 12);
 }
 
-function parseProfiles(text: string | undefined): unknown {
+/** Undefined where it is no YAML, or there is none. */
+export function parseProfiles(text: string | undefined): unknown {
   if (text === undefined) return undefined;
   try {
     const document = parseDocument(text, { version: "1.1", merge: true, uniqueKeys: false, logLevel: "silent" });

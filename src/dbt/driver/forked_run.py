@@ -71,7 +71,7 @@ def run_forked(
         os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         traceback.print_exc()
-    end(code & 0xFF, answer)
+    end(code & 0xFF, connection)
 
 
 def connect(path: str) -> socket.socket:
@@ -136,15 +136,23 @@ def resemble_new_process() -> None:
         numpy_random.seed()
 
 
-def end(code: int, answer: Answer) -> NoReturn:
+def end(code: int, connection: socket.socket) -> NoReturn:
     """Ends as Python does, adapters closing their connections, but for the tearing down of what the parent shares."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         flush_files()
     finally:
-        answer({"ending": code})
+        let_go(connection)
+        answer_on(connection)({"ending": code})
         os._exit(code)
+
+
+def let_go(connection: socket.socket) -> None:
+    """Of streams and locks, at once: the kernel takes the memory apart first, which at this size is felt."""
+    kept = connection.fileno()
+    os.closerange(0, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def flush_files() -> None:

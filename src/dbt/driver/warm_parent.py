@@ -19,7 +19,7 @@ each, on the same connection:
     {"pid": 123}           the child is there, in a session of its own. It runs the command once the job has sent a
                            byte on stdout; if the job closes that connection instead, it ends without a trace;
     {"handedOver": true}   dbt took the project's manifest from memory;
-    {"ending": 0}          the child's own word for its exit code, should the parent not be there to tell;
+    {"ending": 0}          the child's own word for its exit code: it has let go of all but its memory;
     {"exit": 0, "cpuMs": …, "maxRssKb": …} or {"signal": 9, …}: how it ended. Then the connection is closed.
 
 The job keeps the connection open: without it, dbt is stopped. {"stats": true} is answered with what the parent holds.
