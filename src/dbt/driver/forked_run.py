@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import dbt_driver
 from dbt_driver import Invocation, invoke, write_fully
 from import_environment import ImportEnvironment
+from native_threads import NativeThreads
 
 Answer = Callable[[dict[str, Any]], None]
 
@@ -38,7 +39,11 @@ def answer_on(connection: socket.socket) -> Answer:
 
 
 def run_forked(
-    request: dict[str, Any], connection: socket.socket, imported: ImportEnvironment, printed: bytes
+    request: dict[str, Any],
+    connection: socket.socket,
+    imported: ImportEnvironment,
+    threads: NativeThreads,
+    printed: bytes,
 ) -> NoReturn:
     """Runs the requested command in this process, which was made for it, and ends the process."""
     answer = answer_on(connection)
@@ -57,6 +62,7 @@ def run_forked(
         os._exit(0)
     events_fd = take_over(streams)
     watch(connection)
+    threads.give_back()
     resemble_new_process()
     dbt_driver.relax_collector()
     code = 1

@@ -18,6 +18,7 @@ from forked_run import answer_on, run_forked
 from held_manifest import HeldManifest
 from import_environment import ImportEnvironment
 from loaded_code import LoadedCode
+from native_threads import NativeThreads
 
 Request = dict[str, Any]
 
@@ -30,6 +31,7 @@ class Warmth:
     """What a process that forks runs has prepared for them."""
 
     imported: ImportEnvironment
+    threads: NativeThreads
     # what importing printed
     printed: bytes
     code: LoadedCode
@@ -135,7 +137,7 @@ class Forker:
             if self.held is not None:
                 answer = answer_on(connection)
                 self.held.install(lambda: answer({"handedOver": True}))
-            run_forked(request, connection, self.warmth.imported, self.warmth.printed)
+            run_forked(request, connection, self.warmth.imported, self.warmth.threads, self.warmth.printed)
         finally:
             # the parent's loop is not the child's to go on with
             os._exit(1)

@@ -31,7 +31,7 @@ def serve_once(warmth: Warmth, listener: socket.socket) -> None:
             answer_on(connection)({"error": f"{changed} has changed"})
             return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        run_forked(request, connection, warmth.imported, warmth.printed)
+        run_forked(request, connection, warmth.imported, warmth.threads, warmth.printed)
 
 
 def stats(warmth: Warmth) -> dict[str, Any]:

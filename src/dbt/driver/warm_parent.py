@@ -53,6 +53,7 @@ def main() -> None:
     import forking
     import import_environment
     import loaded_code
+    import native_threads
     import parent
     import quick_json
     import quick_relations
@@ -64,7 +65,9 @@ def main() -> None:
     adapters = [adapter["name"] for adapter in describe_engine.adapters()]
     imported = import_environment.ImportEnvironment()
     printed = bytearray()
-    with imported.watched(), warm_imports.output_kept(printed):
+    threads = native_threads.NativeThreads()
+    alone = contextlib.nullcontext() if options.no_fork else threads.none_started()
+    with alone, imported.watched(), warm_imports.output_kept(printed):
         warm_imports.import_all(adapters)
     quick_json.install()
     quick_relations.install()
@@ -72,7 +75,7 @@ def main() -> None:
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()
-    warmth = forking.Warmth(imported, bytes(printed), loaded_code.LoadedCode(), chores.chores(adapters))
+    warmth = forking.Warmth(imported, threads, bytes(printed), loaded_code.LoadedCode(), chores.chores(adapters))
     forking.settle()
     parent.report("ready")
     if options.no_fork:
