@@ -56,7 +56,10 @@ async function runTests(files) {
     ...(parts.length > 0 ? ["--test-global-setup=test/global-setup.ts"] : []),
     ...files,
   ];
-  const code = await run(node, args, { env: { ...process.env, TEST_PARTS: parts.join(",") } });
+  // Each file is a process of its own, and most of a short one's time is reading the same modules again.
+  const compiled = join(root, ".cache", "compiled");
+  const env = { ...process.env, TEST_PARTS: parts.join(","), NODE_COMPILE_CACHE: compiled };
+  const code = await run(node, args, { env });
   const text = readFileSync(report, "utf8");
   if (code !== 0) return code;
   if (!(count(text, "tests") > 0)) throw new ScriptError(`No test ran; see ${relative(root, report)}`);
