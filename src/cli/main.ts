@@ -1,13 +1,9 @@
 #!/usr/bin/env node
 /** dbt-remote. Imports next to nothing: what a command needs is loaded when it is known which one it is. */
-import module from "node:module";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { keepCompiled } from "../core/compile-cache.ts";
 
 const { env } = process;
-// Compiled code is kept in the user's own folder: the default is one that others may write to.
-const cache = join(env["XDG_CACHE_HOME"] || join(env["HOME"] || homedir(), ".cache"), "dbt-remote", "compiled");
-module.enableCompileCache?.(cache);
+keepCompiled(env);
 
 const { main } = await import("./program.ts");
 process.exitCode = await main({

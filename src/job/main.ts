@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** dbt-job: executes one run. Started by a dbt-server's executor, which says through the environment which one. */
-import module from "node:module";
 import { join } from "node:path";
+import { keepCompiled } from "../core/compile-cache.ts";
 import type { State } from "../state/port.ts";
 import type { Stores } from "../state/stores.ts";
 import { explain } from "./explain.ts";
@@ -13,8 +13,7 @@ import { createStopSwitch, stopOnFailure, stopOnSignal } from "./stopping.ts";
 async function main(): Promise<0 | 1> {
   checkNode(process.version);
   const own = { ...process.env };
-  // Beside State, where nobody else may write: what is compiled there is run.
-  module.enableCompileCache(join(dataDirOf(own), "compiled"));
+  keepCompiled(own, join(dataDirOf(own), "compiled"));
   const program = loadProgram();
   const env = isSpare(own) ? await spareEnvironment(program) : own;
   const settings = parseSettings(env);

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import module from "node:module";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
+import { keepCompiled } from "../core/compile-cache.ts";
 import { AppError } from "../core/errors.ts";
 import type { GoogleConnections } from "./google-backend.ts";
 import { checkNode } from "./node-version.ts";
@@ -35,8 +36,7 @@ async function main(): Promise<void> {
       return;
     }
     case "serve": {
-      // In the data folder, where nobody else may write: what is compiled there is run.
-      module.enableCompileCache(join(command.settings.dataDir, "compiled"));
+      keepCompiled(env, join(command.settings.dataDir, "compiled"));
       const { serve } = await import("./serve.ts");
       await serve({ settings: command.settings, env, version: version(), google, ...around });
       module.flushCompileCache();
