@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** dbt-remote. Imports next to nothing: what a command needs is loaded when it is known which one it is. */
-import { keepCompiled } from "../core/compile-cache.ts";
+import { keepCompiled } from "../config/compile-cache.ts";
 
 const { env } = process;
 keepCompiled(env);

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** dbt-job: executes one run. Started by a dbt-server's executor, which says through the environment which one. */
 import { join } from "node:path";
-import { keepCompiled } from "../core/compile-cache.ts";
+import { keepCompiled } from "../config/compile-cache.ts";
 import type { State } from "../state/port.ts";
 import type { Stores } from "../state/stores.ts";
 import { explain } from "./explain.ts";

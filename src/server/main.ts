@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import module from "node:module";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
-import { keepCompiled } from "../core/compile-cache.ts";
+import { keepCompiled } from "../config/compile-cache.ts";
 import { AppError } from "../core/errors.ts";
 import type { GoogleConnections } from "./google-backend.ts";
 import { checkNode } from "./node-version.ts";
