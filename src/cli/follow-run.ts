@@ -3,25 +3,17 @@ import type { Client } from "../api/client.ts";
 import type { RunView } from "../api/schemas/runs.ts";
 import { AppError } from "../core/errors.ts";
 import { exitCodeOf } from "../core/exit-codes.ts";
-import type { CliContext } from "./context.ts";
 import { sayElementaryReport } from "./elementary-report.ts";
 import { watchMissingEnvVars } from "./env-var-hint.ts";
-import { findServerAgain } from "./find-server.ts";
 import { type Followed, follow } from "./follow.ts";
 import type { Interrupts } from "./interrupts.ts";
-import type { Output } from "./output.ts";
 import type { Places } from "./places.ts";
 import { createProgress } from "./progress.ts";
-import type { Settings } from "./settings.ts";
+import { type TerminalOptions, terminal } from "./terminal-sink.ts";
 
-export interface FollowRunOptions {
-  readonly context: CliContext;
-  readonly settings: Settings;
-  readonly client: Client;
+export interface FollowRunOptions extends TerminalOptions {
   readonly run: RunView;
-  readonly output: Output;
   readonly interrupts: Interrupts;
-  readonly quiet: boolean;
   /** Where artifacts go; undefined: they stay on the server. */
   readonly places: Places | undefined;
   /** Asked at the end: whether `places` may still be written to. Default: yes. */
@@ -37,15 +29,15 @@ const MAX_PLAIN_EXIT_CODE = 1;
 const MAX_JOB_TEXT = 65_536;
 
 export async function followRun(options: FollowRunOptions): Promise<number> {
-  const { context, settings, run, output, interrupts, quiet } = options;
-  let { client } = options;
+  const { settings, run, output, interrupts } = options;
+  const { client: current, reconnect, sink } = terminal(options);
   const missing = watchMissingEnvVars();
-  const progress = createProgress({ output, client: () => client });
+  const progress = createProgress({ output, client: current });
   progress.seen(run);
 
   const cancel = () => {
     output.say(`cancelling run ${run.number}; once more to leave at once`);
-    void requestCancel(() => client, run, interrupts.signal).catch((error: unknown) => {
+    void requestCancel(current, run, interrupts.signal).catch((error: unknown) => {
       if (!interrupts.signal.aborted) output.complain(`dbt-remote: ${error instanceof Error ? error.message : error}`);
     });
   };
@@ -57,23 +49,16 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   let followed: Followed;
   try {
     followed = await follow({
-      client,
-      runId: run.id,
-      reconnect: async () => {
-        client = await findServerAgain(context, settings, client);
-        return client;
-      },
+      ...{ client: options.client, runId: run.id, reconnect },
       sink: {
+        ...sink,
         run: progress.seen,
         bytes: async (channel, bytes) => {
           progress.heard();
           missing.watch(bytes);
           if (channel === "job") jobText = (jobText + Buffer.from(bytes).toString("utf8")).slice(-MAX_JOB_TEXT);
-          if (channel === "out") await output.out.write(bytes);
-          else if (channel === "err" || !quiet) await output.err.write(bytes);
+          await sink.bytes(channel, bytes);
         },
-        broken: (reason) => output.say(`connection lost (${reason}); trying again`),
-        mended: () => output.say("connected again"),
       },
       // Where dbt was stopped or killed, only the run's own end tells why.
       leaveAt: ({ exitCode }) => exitCode <= MAX_PLAIN_EXIT_CODE && !run.elementary,
@@ -83,7 +68,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   } finally {
     progress.stop();
   }
-  client = followed.client;
+  const { client } = followed;
   // Most warnings were among the job's own lines.
   for (const warning of followed.run?.warnings ?? []) if (!jobText.includes(warning)) output.say(`warning: ${warning}`);
   const code = codeOf(followed);

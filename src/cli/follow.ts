@@ -9,7 +9,7 @@ import { AppError, type ErrorCode } from "../core/errors.ts";
 import type { DbtFinished } from "../core/run.ts";
 import { pollLog } from "./poll-log.ts";
 
-export type Channel = LogChunk["segments"][number]["channel"];
+type Channel = LogChunk["segments"][number]["channel"];
 
 /** Where a followed run goes. */
 export interface FollowSink {

@@ -1,8 +1,8 @@
 /** `dbt-remote logs RUN`: what a run has printed, each stream where it belongs. */
-import { findServerAgain } from "../find-server.ts";
-import { type Channel, follow } from "../follow.ts";
+import { follow } from "../follow.ts";
 import { type OwnCommand, startSession } from "../own-verb.ts";
 import { findRun, oneRef } from "../run-ref.ts";
+import { terminal } from "../terminal-sink.ts";
 
 const PAGE_BYTES = 1024 * 1024;
 
@@ -10,34 +10,19 @@ export async function logs(command: OwnCommand): Promise<number> {
   const { context, positionals } = command;
   const ref = oneRef("logs", positionals);
   const { settings, output, client: find } = await startSession(command);
-  let client = await find();
+  const client = await find();
   const run = await findRun(context, client, settings, ref);
-  const { quiet } = settings.values;
-  const print = async (channel: Channel, bytes: Uint8Array) => {
-    if (channel === "out") await output.out.write(bytes);
-    else if (channel === "err" || !quiet) await output.err.write(bytes);
-  };
+  const { reconnect, sink } = terminal({ context, settings, client, output, quiet: settings.values.quiet });
   if (settings.values.follow) {
     await follow({
-      client,
-      runId: run.id,
-      reconnect: async () => {
-        client = await findServerAgain(context, settings, client);
-        return client;
-      },
-      sink: {
-        run: () => undefined,
-        bytes: print,
-        broken: (reason) => output.say(`connection lost (${reason}); trying again`),
-        mended: () => output.say("connected again"),
-      },
+      ...{ client, runId: run.id, reconnect, sink },
       leaveAt: () => false,
       giveUpAfterMs: settings.values.reconnectTimeout,
     });
   } else {
     for (let offset = 0; ; ) {
       const { segments, nextOffset } = await client.log(run.id, { offset, maxBytes: PAGE_BYTES });
-      for (const { channel, bytes } of segments) await print(channel, Buffer.from(bytes, "base64"));
+      for (const { channel, bytes } of segments) await sink.bytes(channel, Buffer.from(bytes, "base64"));
       if (nextOffset <= offset) break;
       offset = nextOffset;
     }
