@@ -9,6 +9,7 @@ import { prepareExample } from "../scripts/example-data.mjs";
 import { python } from "../test/programs.ts";
 import { type BytesSent, measureBytesSent } from "./bytes-sent.ts";
 import { measureCloudCost } from "./cloud-cost.ts";
+import { measureColdExecution } from "./cold-execution.ts";
 import { type Comparison, compareExample, compareGenerated, type Memory } from "./comparison.ts";
 import { type Followers, measureFollowers } from "./followers.ts";
 import { measureLatency } from "./latency.ts";
@@ -61,12 +62,13 @@ const manyRuns: ManyRuns[] = [];
 for (const runs of numbers(values.runs)) manyRuns.push(await measureManyRuns(stopwatch, runs));
 stopwatch.close();
 const cloudCosts = values.cloud ? await measureCloudCost() : [];
+const coldExecution = values.cloud ? await measureColdExecution() : undefined;
 
 const results = {
   machine: machine(),
   versions: `Node ${process.version}, dbt-core ${core}, dbt-duckdb ${adapter}`,
   load: { before, after: load() },
-  ...{ comparisons, memory, startUp, latency, followers, manyRuns, bytesSent, cloudCosts },
+  ...{ comparisons, memory, startUp, latency, followers, manyRuns, bytesSent, cloudCosts, coldExecution },
 };
 if (values.json) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
 console.log(report(results));

@@ -3,6 +3,7 @@ import { cpus, loadavg, release, totalmem, type } from "node:os";
 import type { RunCost } from "../test/run-cost.ts";
 import type { BytesSent } from "./bytes-sent.ts";
 import { cloudCostRows } from "./cloud-cost.ts";
+import { type ColdExecution, coldExecutionRows } from "./cold-execution.ts";
 import { type Comparison, type Measured, type Memory, overheads, ratios, SIDES, type SideName } from "./comparison.ts";
 import type { Followers } from "./followers.ts";
 import type { Latency } from "./latency.ts";
@@ -23,6 +24,7 @@ export interface Results {
   readonly manyRuns: readonly ManyRuns[];
   readonly bytesSent: readonly BytesSent[];
   readonly cloudCosts: readonly RunCost[];
+  readonly coldExecution: ColdExecution | undefined;
 }
 
 export function machine(): string {
@@ -137,8 +139,7 @@ function memoryTable(memory: readonly Memory[]): string {
   );
 }
 
-function cloudCostTable(costs: readonly RunCost[]): string {
-  const [head = [], ...rows] = cloudCostRows(costs);
+function tableOf([head = [], ...rows]: readonly string[][]): string {
   return table(head, rows);
 }
 
@@ -152,6 +153,7 @@ export function report(results: Results): string {
     manyRunsTable(results.manyRuns),
     bytesTable(results.bytesSent),
     memoryTable(results.memory),
-    ...(results.cloudCosts.length === 0 ? [] : [cloudCostTable(results.cloudCosts)]),
+    ...(results.cloudCosts.length === 0 ? [] : [tableOf(cloudCostRows(results.cloudCosts))]),
+    ...(results.coldExecution === undefined ? [] : [tableOf(coldExecutionRows(results.coldExecution))]),
   ].join("\n\n");
 }

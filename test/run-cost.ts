@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { DbtInvocation } from "../src/dbt/port.ts";
 import type { Executor } from "../src/executors/port.ts";
 import { connectGcp } from "../src/gcp/connect.ts";
 import { executeRun, type JobContext } from "../src/job/execute-run.ts";
@@ -30,6 +31,8 @@ export interface RunCost extends RunCostParams {
   readonly seconds: number;
   /** Of server and job together. */
   readonly counts: UseCounts;
+  /** Of them, up to dbt's start. */
+  readonly untilDbt: UseCounts;
   /** Of the log as people read it, and of what was written for it. */
   readonly logBytes: number;
   readonly logBytesWritten: number;
@@ -55,7 +58,11 @@ export async function measureRunCost(params: RunCostParams): Promise<RunCost> {
     cloudLog.entries += 1;
     cloudLog.bytes += Buffer.byteLength(line);
   };
-  const executor = executorOf({ job: job.state, dbt: params, print, ...place });
+  let untilDbt: UseCounts | undefined;
+  const onStart = (): void => {
+    untilDbt = use.counts();
+  };
+  const executor = executorOf({ job: job.state, dbt: params, print, onStart, ...place });
   let port = 0;
   const service = await createService({
     ...{ state: server.state, executor, stores: createStores({ state: server.state, now: Date.now, snapshotId }) },
@@ -88,7 +95,7 @@ export async function measureRunCost(params: RunCostParams): Promise<RunCost> {
     const counts = use.counts();
     const [log, events] = await Promise.all([sizeOf("log"), sizeOf("events")]);
     return {
-      ...{ ...params, seconds, counts, cloudLog, busiest: use.busiest(10_000) },
+      ...{ ...params, seconds, counts, untilDbt: untilDbt ?? counts, cloudLog, busiest: use.busiest(10_000) },
       ...{ logBytes: log.bytes, logBytesWritten: log.written, logObjects: log.objects },
       ...{ eventBytes: events.bytes, eventBytesWritten: events.written },
     };
@@ -110,10 +117,12 @@ interface ExecutorParams extends Pick<Awaited<ReturnType<typeof gcpPlace>>, "pro
   readonly job: JobContext["state"];
   readonly dbt: ScriptedDbt;
   readonly print: (line: string) => void;
+  /** dbt is about to start. */
+  readonly onStart: () => void;
 }
 
 /** Runs the job in this process, as a container of its own would. */
-function executorOf({ job: state, dbt, print, projectId, bucket }: ExecutorParams) {
+function executorOf({ job: state, dbt, print, onStart, projectId, bucket }: ExecutorParams) {
   const ended = new Set<string>();
   const dataDir = tempFolder("container");
   const executor: Executor = {
@@ -127,7 +136,13 @@ function executorOf({ job: state, dbt, print, projectId, bucket }: ExecutorParam
       };
       const stores = createStores({ state, now: Date.now, snapshotId });
       const env = { DBT_JOB_LOG_FORMAT: "json", DBT_JOB_FRESH: "1" };
-      const context = { settings, env, state, stores, print, engine: scriptedDbt(dbt), now: Date.now };
+      const scripted = scriptedDbt(dbt);
+      const start = (invocation: DbtInvocation) => {
+        onStart();
+        return scripted.start(invocation);
+      };
+      const engine = { ...scripted, start };
+      const context = { settings, env, state, stores, print, engine, now: Date.now };
       void executeRun({ ...context, stop: createStopSwitch() })
         .catch(console.error)
         .finally(() => ended.add(runId));

@@ -4,17 +4,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createProcessEngine } from "../../src/dbt/process-engine.ts";
+import { bigqueryVenv } from "../bigquery-venv.ts";
 import { maskText } from "../parity/mask.ts";
-import { pythonVenv } from "../python-venv.ts";
 import { requirePart } from "../require.ts";
 import { environment, type Outcome, openWarm, run } from "../warm.ts";
 import { projectYaml, writeFiles } from "./written-project.ts";
 
-const venv = pythonVenv({
-  name: "bigquery",
-  packages: ["dbt-core~=1.11.0", "dbt-bigquery~=1.11.0"],
-  pythons: ["python3.12", "python3.11", "python3.10"],
-});
+const venv = bigqueryVenv();
 
 const WARM = /^dbt runs warm/;
 const HANDED_OVER = "dbt took the project's manifest from memory";

@@ -4,15 +4,13 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { bigqueryVenv } from "../bigquery-venv.ts";
 import { type CliOptions, cli, start, startServer, type TestServer, tempFolder } from "../harness.ts";
-import { pythonVenv } from "../python-venv.ts";
 import { requirePart } from "../require.ts";
 import { newestRun } from "./gated.ts";
 import { projectYaml, writeFiles } from "./written-project.ts";
 
-const PACKAGES = ["dbt-core~=1.11.0", "dbt-bigquery~=1.11.0"];
-
-const venv = pythonVenv({ name: "bigquery", packages: PACKAGES, pythons: ["python3.12", "python3.11", "python3.10"] });
+const venv = bigqueryVenv();
 
 const PROFILE = `p:
   target: dev
