@@ -107,3 +107,34 @@ first = {"a": 1}
 assert quick(first) is not first
 `);
 });
+
+test("the schemas of many relations are those that dbt finds", { skip }, () => {
+  runPython(`
+from types import SimpleNamespace
+from dbt.adapters.base.impl import BaseAdapter
+from dbt.adapters.duckdb.relation import DuckDBRelation
+from dbt.adapters.postgres.relation import PostgresRelation
+import quick_relations
+
+original = BaseAdapter._get_cache_schemas
+quick_relations.install()
+assert BaseAdapter._get_cache_schemas is not original
+
+def config(number):
+    quoting = {} if number % 5 else {"schema": False, "column": True}
+    schema = ("one", "two", "TWO", None)[number % 4]
+    return SimpleNamespace(database=("db", None)[number % 3 == 0], schema=schema, identifier=f"m{number}",
+                           quoting_dict=quoting, resource_type="model", config={})
+
+class Odd(DuckDBRelation):
+    def without_identifier(self):
+        return self
+
+for kind, count in ((DuckDBRelation, None), (PostgresRelation, None), (Odd, 60)):
+    adapter = SimpleNamespace(Relation=kind, config=SimpleNamespace(quoting={"database": True}))
+    expected = original(adapter, [config(number) for number in range(60)])
+    found = BaseAdapter._get_cache_schemas(adapter, [config(number) for number in range(60)])
+    assert found == expected and {repr(each) for each in found} == {repr(each) for each in expected}
+    assert len(found) == (count or len(found)) and (count or len(found) < 20), len(found)
+`);
+});
