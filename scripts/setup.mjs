@@ -45,8 +45,8 @@ export async function setUpNode() {
 }
 
 /** Builds src/ into dist/. */
-export function setUpBuild() {
-  const { ok, built, output } = build();
+export async function setUpBuild() {
+  const { ok, built, output } = await build();
   if (!ok) throw new ScriptError(`src/ cannot be built:\n${output.trimEnd()}`);
   say(built ? "Build: bundled src/ into dist/" : "Build: up to date");
 }
@@ -135,7 +135,7 @@ export async function setUpPostgres() {
  */
 export async function setUp(options = {}) {
   await setUpNode();
-  setUpBuild();
+  await setUpBuild();
   await setUpPython();
   if (options.tests === false) return;
   await setUpTestPackages();

@@ -25,7 +25,7 @@ function lazyNames(): Map<string, Set<string>> {
   return found;
 }
 
-test("what is taken from a package that is loaded late is there in a bundle, too", () => {
+test("what is taken from a package that is loaded late is there in a bundle, too", async () => {
   const names = lazyNames();
   assert.ok(names.size >= 3, [...names.keys()].join());
   // In the project, where the packages are found.
@@ -35,7 +35,7 @@ test("what is taken from a package that is loaded late is there in a bundle, too
   const shown = [...names.keys()].map((name) => `${JSON.stringify(name)}: Object.keys(await import("${name}"))`);
   writeFileSync(source, `console.log(JSON.stringify({ ${shown.join(", ")} }));\n`);
   const built = join(folder, "built");
-  assert.equal(bundle([{ source, folder: built }]), undefined);
+  assert.equal(await bundle([{ source, folder: built }]), undefined);
   const { stdout, stderr } = spawnSync(node, [join(built, "main.js")], { encoding: "utf8", timeout: 60_000 });
   const exported = JSON.parse(stdout || `{"failed": ${JSON.stringify(stderr)}}`) as Record<string, string[]>;
   for (const [name, taken] of names) {

@@ -1,8 +1,8 @@
 /** Starts programs for tests, with an environment of their own, and ends whatever is left when the test process ends. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { build } from "../scripts/build.mjs";
+import { isBuilt } from "../scripts/build.mjs";
 import { root, tempFolder, tempRoot } from "./folders.ts";
 
 /** What a program printed and how it ended. */
@@ -51,8 +51,12 @@ export const python: string = join(venv, "bin", "python");
 /** Path of a built program. Builds src/ first where it has changed. */
 export function program(name: "cli" | "server" | "job"): string {
   if (!built) {
-    const { ok, output } = build();
-    if (!ok) console.error(`src/ cannot be built; going on with what was there:\n${output}`);
+    if (!isBuilt()) {
+      const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts", "build.mjs")], {
+        encoding: "utf8",
+      });
+      if (status !== 0) console.error(`src/ cannot be built; going on with what was there:\n${stderr}`);
+    }
     built = true;
   }
   return join(root, "dist", name, "main.js");

@@ -1,9 +1,9 @@
 /** The program: parse, do it, and turn every failure into a message and an exit code. Loads only what it needs. */
 import type { CliVerb } from "../config/cli-options.ts";
-import { AppError } from "../core/errors.ts";
 import type { CliContext } from "./context.ts";
 import type { OwnCommand } from "./own-verb.ts";
 import { type Parsed, parse } from "./parse.ts";
+import { reported } from "./report-errors.ts";
 
 async function runVerb(verb: CliVerb, command: OwnCommand): Promise<number> {
   switch (verb) {
@@ -45,21 +45,7 @@ async function run(context: CliContext, parsed: Parsed): Promise<number> {
   }
 }
 
-/** What is printed of an error: an expected one reads as a sentence and the next step, any other as it is. */
-export function errorText(error: unknown): string {
-  if (error instanceof AppError) {
-    const hint = error.hint === undefined ? "" : `\n  ${error.hint}`;
-    return `dbt-remote: ${error.message}${hint}\n`;
-  }
-  return `dbt-remote: internal error\n${error instanceof Error ? error.stack : String(error)}\n`;
-}
-
 /** Resolves to the exit code; never rejects. */
-export async function main(context: CliContext): Promise<number> {
-  try {
-    return await run(context, parse(context.argv));
-  } catch (error) {
-    await new Promise<void>((resolve) => context.stderr.write(errorText(error), () => resolve()));
-    return error instanceof AppError ? error.exitCode : 2;
-  }
+export function main(context: CliContext): Promise<number> {
+  return reported(context, async () => run(context, parse(context.argv)));
 }

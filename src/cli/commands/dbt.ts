@@ -13,6 +13,7 @@ import { createOutput } from "../output.ts";
 import { rememberPlaces } from "../places.ts";
 import { uploadStatus } from "../progress.ts";
 import { projectDirOf } from "../project-dir.ts";
+import { reported } from "../report-errors.ts";
 import { buildRun } from "../request.ts";
 import { loadSettings } from "../settings.ts";
 import { postRun } from "../upload.ts";
@@ -35,8 +36,12 @@ function orLeave<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-/** Resolves to the exit code. */
-export async function runDbt(context: CliContext, flags: FlagTexts, dbt: DbtArgv): Promise<number> {
+/** Resolves to the exit code; never rejects. */
+export function runDbt(context: CliContext, flags: FlagTexts, dbt: DbtArgv): Promise<number> {
+  return reported(context, () => sendAndFollow(context, flags, dbt));
+}
+
+async function sendAndFollow(context: CliContext, flags: FlagTexts, dbt: DbtArgv): Promise<number> {
   const { env, stdout, stderr } = context;
   const quiet = isQuiet(dbt, env);
   const output = createOutput(stdout, stderr, { quiet });
