@@ -66,7 +66,22 @@ function outcome(side: Side, step: Step, result: Result, server: TestServer): Ou
     .split("\n")
     .map((line) => maskLine(line, places));
   const target = comparable(join(side.project, step.target ?? "target"), places, plain);
-  return { code: result.code, lines: step.anyOrder ? [...lines].sort() : lines, stderr: result.stderr, target };
+  const { code, stderr } = result;
+  return step.anyOrder
+    ? { code, stderr, lines: lines.map(withoutPlace).sort(), target: inOrder(target) }
+    : { code, stderr, lines, target };
+}
+
+/** A line less the node's place in the run, which also makes its row of dots longer or shorter. */
+const withoutPlace = (line: string): string => line.replace(/\b\d+ of (?=\d+ )/, "<n> of ").replace(/ \.{2,} /, " .. ");
+
+/** The results of a run in the order of its nodes' names. */
+function inOrder({ files, contents }: ComparableFolder): ComparableFolder {
+  type Results = { readonly results: readonly { readonly unique_id: string }[] };
+  const run = contents["run_results.json"] as Results | undefined;
+  if (run === undefined) return { files, contents };
+  const results = run.results.toSorted((one, other) => (one.unique_id < other.unique_id ? -1 : 1));
+  return { files, contents: { ...contents, "run_results.json": { ...run, results } } };
 }
 
 async function compareStep(
