@@ -94,6 +94,13 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   };
 }
 
+/** One that starts nothing by itself, with a run that waits, for tests of what its routes answer. */
+export async function serviceWithRun(): Promise<{ readonly server: TestService; readonly runId: string }> {
+  const server = await startService({ started: false, jobPath: join(root, "test", "idle-job.ts") });
+  const { run } = await server.post({ command: ["run"], files: projectFiles() });
+  return { server, runId: run.id };
+}
+
 export const running = (run: Run): boolean => run.status === "running";
 export const ended = (run: Run): boolean => isTerminal(run.status);
 

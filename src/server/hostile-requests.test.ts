@@ -1,19 +1,17 @@
 import assert from "node:assert/strict";
 import { type AddressInfo, connect } from "node:net";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import type { InjectOptions } from "fastify";
-import { answerTo, projectFiles, startService, type TestService } from "../../test/service-fixture.ts";
+import { answerTo, projectFiles, serviceWithRun, startService, type TestService } from "../../test/service-fixture.ts";
 import { createAuth } from "./auth.ts";
 
 let server: TestService;
 let runId: string;
 
 before(async () => {
-  server = await startService({ started: false, jobPath: join(import.meta.dirname, "../../test/idle-job.ts") });
-  runId = (await server.post({ command: ["run"], files: projectFiles() })).run.id;
+  ({ server, runId } = await serviceWithRun());
 });
 after(() => server.stop());
 

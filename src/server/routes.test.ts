@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { InjectOptions } from "fastify";
-import { answerTo, projectFiles, startService, type TestService } from "../../test/service-fixture.ts";
+import { answerTo, serviceWithRun, startService, type TestService } from "../../test/service-fixture.ts";
 import { tarHeader } from "../snapshot/tar-header.ts";
 import { createAuth } from "./auth.ts";
 
@@ -11,8 +10,7 @@ let server: TestService;
 let runId: string;
 
 before(async () => {
-  server = await startService({ started: false, jobPath: join(import.meta.dirname, "../../test/idle-job.ts") });
-  runId = (await server.post({ command: ["run"], files: projectFiles() })).run.id;
+  ({ server, runId } = await serviceWithRun());
 });
 after(() => server.stop());
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import io
 import json
@@ -156,9 +157,15 @@ def end(code: int, connection: socket.socket) -> NoReturn:
 
 def let_go(connection: socket.socket) -> None:
     """Of streams and locks, at once: the kernel takes the memory apart first, which at this size is felt."""
-    kept = connection.fileno()
-    os.closerange(0, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+    try:
+        # Not all up to the limit: that may be a thousand million.
+        there = [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:
+        return
+    for descriptor in there:
+        if descriptor != connection.fileno():
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
 
 def flush_files() -> None:
