@@ -33,7 +33,14 @@ export async function jobOutage(context: TestContext, cutMs: number): Promise<vo
   const dataDir = tempFolder("container");
   const settings = {
     ...{ runId, root: undefined, dataDir, fixedBase: join(dataDir, "run"), execution: undefined, jobEnv: [] },
-    ...{ taskTimeoutMs: undefined, wakeUrl: undefined, python: undefined, profilesDir: undefined, warm: undefined },
+    ...{
+      taskTimeoutMs: undefined,
+      aheadWaitMs: 0,
+      wakeUrl: undefined,
+      python: undefined,
+      profilesDir: undefined,
+      warm: undefined,
+    },
     ...{ google: { projectId: "p", bucket: "b", database: undefined }, debug: false },
   };
   const ended = executeRun({

@@ -131,7 +131,14 @@ function executorOf({ job: state, dbt, print, onStart, projectId, bucket }: Exec
       const execution = `projects/${projectId}/locations/l/jobs/j/executions/${runId}`;
       const settings = {
         ...{ runId, root: undefined, dataDir, fixedBase: join(dataDir, "run"), execution, jobEnv: [], debug: false },
-        ...{ taskTimeoutMs: undefined, wakeUrl: undefined, python: undefined, profilesDir: undefined, warm: undefined },
+        ...{
+          taskTimeoutMs: undefined,
+          aheadWaitMs: 0,
+          wakeUrl: undefined,
+          python: undefined,
+          profilesDir: undefined,
+          warm: undefined,
+        },
         google: { projectId, bucket, database: undefined },
       };
       const stores = createStores({ state, now: Date.now, snapshotId });

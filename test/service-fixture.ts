@@ -15,7 +15,8 @@ import type { State } from "../src/state/port.ts";
 import { createStores, type Stores } from "../src/state/stores.ts";
 import { root, tempFolder } from "./folders.ts";
 
-export interface TestServiceOptions extends Partial<Pick<ServiceParams, "engine" | "patience" | "serverEnv">> {
+export interface TestServiceOptions
+  extends Partial<Pick<ServiceParams, "engine" | "patience" | "serverEnv" | "executor" | "isAlone">> {
   /** An earlier service's, as after a restart. */
   readonly dataDir?: string;
   readonly auth?: Auth;
@@ -50,12 +51,14 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   const state = await openLocalState({ dataDir, now });
   const stores = createStores({ state, now, snapshotId });
   const failures: unknown[] = [];
-  const executor = createLocalExecutor({
-    nodePath: process.execPath,
-    jobPath: options.jobPath ?? SCRIPTED_JOB,
-    dataDir,
-    env: async () => ({ DBT_SERVER_DATA_DIR: dataDir }),
-  });
+  const executor =
+    options.executor ??
+    createLocalExecutor({
+      nodePath: process.execPath,
+      jobPath: options.jobPath ?? SCRIPTED_JOB,
+      dataDir,
+      env: async () => ({ DBT_SERVER_DATA_DIR: dataDir }),
+    });
   const engine = {
     version: "1.11.0",
     adapters: ["duckdb"],
@@ -76,6 +79,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
     clearRoot: (run, root) => clearRoot(dataDir, run, root),
     onError: (error) => failures.push(error),
     patience: options.patience ?? {},
+    isAlone: options.isAlone ?? true,
   });
   if (options.started !== false) await service.start();
   const send = (request: InjectOptions): Promise<LightMyRequestResponse> =>

@@ -1,5 +1,5 @@
 /** Two executors as one: runs that only read go to one of them, all others to the other. */
-import type { Executor } from "./port.ts";
+import type { Executor, LaunchRequest } from "./port.ts";
 
 export interface ByAccess {
   readonly reads: Executor;
@@ -11,9 +11,11 @@ export interface ByAccess {
 export function createExecutorByAccess({ reads, others }: ByAccess): Executor {
   const both = [reads, others];
   const of = (kind: Executor["kind"]): Executor => (kind === reads.kind ? reads : others);
+  const forAccess = (access: LaunchRequest["access"]): Executor => (access === "read" ? reads : others);
   return {
     kind: others.kind,
-    launch: (request) => (request.access === "read" ? reads : others).launch(request),
+    launch: (request) => forAccess(request.access).launch(request),
+    ahead: (request) => forAccess(request.access).ahead?.(request),
     status: (execution) => of(execution.kind).status(execution),
     kill: (execution) => of(execution.kind).kill(execution),
     onExit(callback) {

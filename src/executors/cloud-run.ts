@@ -5,7 +5,7 @@
 import { AppError } from "../core/errors.ts";
 import type { RunClient, RunExecution } from "../gcp/run.ts";
 import { endOf, waitsFor } from "./cloud-run-status.ts";
-import type { ExecutionStatus, Executor } from "./port.ts";
+import type { AheadRequest, Execution, ExecutionStatus, Executor } from "./port.ts";
 
 /** What Jobs are launched, made and looked at with. */
 export type CloudRunClient = RunClient;
@@ -32,10 +32,24 @@ export function createCloudRunExecutor(options: CloudRunExecutorOptions): Execut
     { readonly status: Promise<ExecutionStatus>; readonly atMs: number; isFinal: boolean }
   >();
 
+  const jobFor = (profile: string | null): string | undefined =>
+    profile === null ? [...jobs.values()][0] : jobs.get(profile);
+
   function jobOf(profile: string | null): string {
-    const job = profile === null ? [...jobs.values()][0] : jobs.get(profile);
+    const job = jobFor(profile);
     if (job === undefined) throw unknownProfile(profile ?? "", [...jobs.keys()]);
     return `projects/${projectId}/locations/${location}/jobs/${job}`;
+  }
+
+  async function launch({ runId, jobProfile }: AheadRequest): Promise<Execution> {
+    const job = jobOf(jobProfile);
+    const { name } = await client.runJob(job, {
+      containerOverrides: [{ env: [{ name: "DBT_JOB_RUN_ID", value: runId }] }],
+    });
+    if (name === undefined) {
+      throw new AppError("internal", `Google launched ${job}, but did not say as which execution.`);
+    }
+    return { kind: "cloud-run", id: name };
   }
 
   async function look(name: string): Promise<ExecutionStatus> {
@@ -51,16 +65,9 @@ export function createCloudRunExecutor(options: CloudRunExecutorOptions): Execut
   return {
     kind: "cloud-run",
 
-    async launch({ runId, jobProfile }) {
-      const job = jobOf(jobProfile);
-      const { name } = await client.runJob(job, {
-        containerOverrides: [{ env: [{ name: "DBT_JOB_RUN_ID", value: runId }] }],
-      });
-      if (name === undefined) {
-        throw new AppError("internal", `Google launched ${job}, but did not say as which execution.`);
-      }
-      return { kind: "cloud-run", id: name };
-    },
+    launch,
+    // Whether its run is there already, the job finds out by itself.
+    ahead: (request) => (jobFor(request.jobProfile) === undefined ? undefined : () => launch(request)),
 
     async status({ id }) {
       if (!EXECUTION.test(id)) return NOT_OURS;

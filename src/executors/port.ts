@@ -38,10 +38,18 @@ export interface LaunchRequest {
   readonly access?: "read" | "write";
 }
 
+/** What of a launch is known before its run is there. */
+export type AheadRequest = Pick<LaunchRequest, "runId" | "jobProfile" | "access">;
+
 export interface Executor {
   readonly kind: Execution["kind"];
   /** Resolves once the job's program has been started; throws `AppError` with the reason where it could not be. */
   launch(request: LaunchRequest): Promise<Execution>;
+  /**
+   * How a job is launched that waits for its run to come, as it does where its execution is written down as one that was
+   * launched ahead. Absent, or undefined, where such a run's job can't be.
+   */
+  ahead?(request: AheadRequest): (() => Promise<Execution>) | undefined;
   status(execution: Execution): Promise<ExecutionStatus>;
   /** Ends the job by force. Only after a cancellation in State was given its grace period. */
   kill(execution: Execution): Promise<void>;

@@ -15,7 +15,13 @@ test("what fails behind dbt's own work is a warning without secrets: status and 
   const envelope = { profiles: PROFILE, env: { DBT_ENV_SECRET_TOKEN: SECRET } };
   const runId = await harness.post({ project: copyProject("tiny"), args: ["run"], envelope });
   const { dataDir, state, stores } = harness;
-  const nothing = { google: undefined, execution: undefined, taskTimeoutMs: undefined, wakeUrl: undefined };
+  const nothing = {
+    google: undefined,
+    execution: undefined,
+    taskTimeoutMs: undefined,
+    aheadWaitMs: 0,
+    wakeUrl: undefined,
+  };
   await executeRun({
     settings: {
       ...{ ...nothing, runId, root: 1, dataDir, fixedBase: undefined, python: undefined, profilesDir: undefined },

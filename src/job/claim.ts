@@ -3,6 +3,7 @@ import type { Run } from "../core/run.ts";
 import type { CancellationStore } from "../state/cancellations.ts";
 import type { Lease, LeaseStore } from "../state/leases.ts";
 import type { RunStore } from "../state/runs.ts";
+import type { Awaited } from "./await-run.ts";
 import { LOCAL_PACE } from "./pace.ts";
 
 export interface ClaimParams {
@@ -15,6 +16,8 @@ export interface ClaimParams {
   readonly runs: RunStore;
   readonly leases: LeaseStore;
   readonly cancellations: CancellationStore;
+  /** Where the job may have been launched before its run was there. */
+  readonly awaited?: Promise<Awaited> | undefined;
 }
 
 export type Claim =
@@ -25,7 +28,12 @@ export type Claim =
 /** Takes the lease of the root, then the run. Who loses the race for either leaves no trace. */
 export async function claimRun(params: ClaimParams): Promise<Claim> {
   const { runId, leaseTtlMs = LOCAL_PACE.leaseTtlMs, execution, runs, leases, cancellations } = params;
-  const pending = await runs.require(runId);
+  const [awaited, found] = await Promise.all([params.awaited, runs.get(runId)]);
+  if (awaited?.kind === "give-up") return { claimed: false, why: awaited.why };
+  // What was read at first may be from before the run was there.
+  const pending = found === undefined || awaited?.hasWaited === true ? await runs.get(runId) : found;
+  // Its post has failed.
+  if (pending === undefined) return { claimed: false, why: "there is no such run" };
   if (pending.status !== "pending") return { claimed: false, why: `the run is ${pending.status} already` };
   const root = params.root ?? ((await leases.holder(pending.workspace, 2)) === runId ? 2 : 1);
   const turn = await leases.acquire(pending, root, leaseTtlMs);

@@ -7,6 +7,7 @@ import type { LogSeal, State } from "../state/port.ts";
 import type { RunPatch } from "../state/runs.ts";
 import type { Stores } from "../state/stores.ts";
 import type { RunFolders } from "./adapt.ts";
+import { type Awaited, awaitRun } from "./await-run.ts";
 import { claimRun } from "./claim.ts";
 import { createCloudLog } from "./cloud-log.ts";
 import { parseCloudSettings } from "./cloud-settings.ts";
@@ -78,7 +79,8 @@ export async function executeRun(context: JobContext): Promise<JobResult> {
   const { settings, stores, stop, now } = context;
   const { runId, root, execution, taskTimeoutMs } = settings;
   const pace = settings.google === undefined ? LOCAL_PACE : GCP_PACE;
-  const claim = await claimRun({ runId, root, execution, leaseTtlMs: pace.leaseTtlMs, ...stores });
+  const awaited = settings.google === undefined ? undefined : awaitRunOf(context);
+  const claim = await claimRun({ runId, root, execution, leaseTtlMs: pace.leaseTtlMs, ...stores, awaited });
   if (!claim.claimed) return { kind: "not-ours", why: claim.why };
   const { run, lease } = claim;
   const heart = startHeart({
@@ -100,6 +102,15 @@ export async function executeRun(context: JobContext): Promise<JobResult> {
     await heart.stop();
     await stores.leases.release(lease);
   }
+}
+
+function awaitRunOf({ settings, state, stop }: JobContext): Promise<Awaited> {
+  const { runId, aheadWaitMs } = settings;
+  return awaitRun({
+    ...{ runId, records: state.records, stop, askEveryMs: GCP_PACE.followersEveryMs },
+    say: (text) => console.error(`dbt-job ${runId} ${text}`),
+    waitMs: Math.max(0, aheadWaitMs - process.uptime() * 1000),
+  });
 }
 
 /** dbt itself says why it failed, and a stop was said when it began. */

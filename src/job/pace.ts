@@ -30,5 +30,8 @@ export const GCP_PACE: Pace = {
   insistMs: 10 * 60_000,
 };
 
+/** How long a job that was launched ahead waits for its run: a container that waits costs as much as one that works. */
+export const AHEAD_WAIT_MS = 60_000;
+
 /** How long a job asks a State on Google Cloud that does not answer: nothing is lost for minutes without it. */
 export const STATE_PATIENCE = { giveUpAfterMs: 180_000, firstPauseMs: 100, maxPauseMs: 5_000 } as const;

@@ -13,6 +13,7 @@ test("the environment says what to run, and where", () => {
     fixedBase: undefined,
     execution: undefined,
     taskTimeoutMs: undefined,
+    aheadWaitMs: 60_000,
     wakeUrl: undefined,
     python: "/venv/bin/python",
     profilesDir: undefined,

@@ -2,6 +2,7 @@
 import { isAbsolute, join } from "node:path";
 import { parseDurationMs } from "../config/option-kinds.ts";
 import { AppError } from "../core/errors.ts";
+import { AHEAD_WAIT_MS } from "./pace.ts";
 
 export interface JobSettings {
   readonly runId: string;
@@ -17,6 +18,8 @@ export interface JobSettings {
   readonly execution: string | undefined;
   /** Google ends the job when it has run this long. */
   readonly taskTimeoutMs: number | undefined;
+  /** From the job's start, until it no longer waits for a run that is not there. */
+  readonly aheadWaitMs: number;
   /** The server to wake for the next run. */
   readonly wakeUrl: string | undefined;
   /** Python that has dbt; undefined: the first that is found. */
@@ -89,6 +92,7 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
     fixedBase: root === undefined ? join(dataDir, "run") : undefined,
     execution: executionName(optional),
     taskTimeoutMs,
+    aheadWaitMs: positive(optional("DBT_JOB_AHEAD_WAIT_MS")) ?? AHEAD_WAIT_MS,
     wakeUrl: optional("DBT_JOB_WAKE_URL")?.replace(/\/+$/, ""),
     python: optional("DBT_SERVER_PYTHON"),
     profilesDir: optional("DBT_SERVER_PROFILES_DIR"),
@@ -113,8 +117,12 @@ const DEFAULT_ANSWER_MS = 1000;
 
 function warmPlace(socketPath: string | undefined, answerMs: string | undefined): JobSettings["warm"] {
   if (socketPath === undefined) return undefined;
-  const asked = Number(answerMs);
-  return { socketPath, answerMs: Number.isSafeInteger(asked) && asked > 0 ? asked : DEFAULT_ANSWER_MS };
+  return { socketPath, answerMs: positive(answerMs) ?? DEFAULT_ANSWER_MS };
+}
+
+function positive(text: string | undefined): number | undefined {
+  const number = Number(text);
+  return Number.isSafeInteger(number) && number > 0 ? number : undefined;
 }
 
 function wrong(name: string, value: string | undefined, hint: string): AppError {

@@ -5,7 +5,7 @@ import type { Execution, Executor } from "../executors/port.ts";
 import { needsFirstRoot, type WorkspaceRoot } from "../state/leases.ts";
 import type { Unsubscribe } from "../state/port.ts";
 import type { Stores } from "../state/stores.ts";
-import type { Launches } from "./launches.ts";
+import type { Launch, Launches } from "./launches.ts";
 import type { RunEndings } from "./run-endings.ts";
 import { inTurns } from "./turns.ts";
 
@@ -93,8 +93,13 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
 
   async function launch(run: Run, root: WorkspaceRoot): Promise<void> {
     try {
-      // Another server may have been faster.
-      if (!(await launches.claim(run.id))) return;
+      const claimed = await launches.claim(run.id);
+      // Another server was faster.
+      if (claimed.kind === "no") return;
+      if (claimed.kind === "adopted") {
+        await adopt(run, claimed.launch);
+        return;
+      }
       if (!isAlone && !(await hasPlace(run))) {
         await launches.forget(run.id);
         lookAgain();
@@ -106,6 +111,25 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
       // State that is out of reach: the claim is taken over in a while.
       onError(error);
     }
+  }
+
+  /** Lets the waiting job begin; where that has come to nothing meanwhile, the run is launched as any other. */
+  async function adopt(run: Run, launch: Launch | undefined): Promise<void> {
+    const [mayBegin, isGone] = await Promise.all([
+      isAlone || hasPlace(run),
+      launch !== undefined &&
+        executor.status(launch).then(
+          ({ state }) => state === "gone",
+          () => false,
+        ),
+    ]);
+    if (isGone) await launches.forget(run.id);
+    else if (!mayBegin) {
+      await launches.giveBack(run.id);
+      lookAgain();
+      return;
+    } else if (await launches.letGo(run.id)) return;
+    void dispatch();
   }
 
   /**

@@ -53,6 +53,7 @@ export function describeReport(report: HousekeepingReport): string {
     [report.blobs.count, `artifacts and lists (${megabytes(report.blobs.bytes)})`],
     [report.workspaces.length, "workspaces"],
     [report.uploads ?? 0, "unfinished uploads"],
+    [report.launches, "launches of runs that never came"],
     [report.idempotencyKeys, "idempotency keys"],
     [report.leases, "leases"],
     [report.envelopes ?? 0, "envelopes"],

@@ -3,31 +3,37 @@
  * claim of a server that is gone is taken over; a job that was started twice all the same claims its run only once.
  */
 import type { Execution } from "../executors/port.ts";
-import { EXECUTIONS, type ExecutionStore } from "../state/executions.ts";
+import { update } from "../state/compare-and-set.ts";
+import { EXECUTIONS, type ExecutionStore, type LaunchClaim, type LaunchedExecution } from "../state/executions.ts";
 import type { RecordStore } from "../state/port.ts";
 
-export interface Launch extends Execution {
-  readonly launchedAtMs: number;
-}
+export type Launch = LaunchedExecution<Execution["kind"]>;
+/** What is written down of a run's launch. */
+export type LaunchRecord = LaunchClaim | Launch;
+
+/**
+ * `claimed`: who asked may launch the run now. `adopted`: it was launched ahead, as `launch` where that is known already,
+ * and its job waits to be let go.
+ */
+export type Claimed =
+  | { readonly kind: "claimed" }
+  | { readonly kind: "adopted"; readonly launch: Launch | undefined }
+  | { readonly kind: "no" };
 
 export interface Launches {
-  /** True for the one who may launch the run now. */
-  claim(runId: string): Promise<boolean>;
+  claim(runId: string): Promise<Claimed>;
   /** Writes down what the claimed launch has become. */
   done(runId: string, execution: Execution): Promise<void>;
   /** Gives a claim back, or forgets the launch of a run that has ended. */
   forget(runId: string): Promise<void>;
+  /** Lets the job of an adopted launch begin; false where that is gone meanwhile. */
+  letGo(runId: string): Promise<boolean>;
+  /** Gives an adopted launch back: its job goes on waiting. */
+  giveBack(runId: string): Promise<void>;
   /** Undefined where the run was not launched, or is being launched now. */
   get(runId: string): Promise<Launch | undefined>;
   /** Whether the run was launched, or somebody is at it now. */
   isUnderWay(runId: string): Promise<boolean>;
-}
-
-interface Claim {
-  readonly kind: "launching";
-  /** Whose it is. */
-  readonly id: string;
-  readonly launchedAtMs: number;
 }
 
 export interface LaunchesParams {
@@ -42,28 +48,60 @@ export interface LaunchesParams {
 
 /** Longer than a launch is tried; clocks of servers may differ by some seconds. */
 const CLAIM_MS = 90_000;
+/** Nobody knows what has become of a container that was launched ahead so long ago: its job waits for a minute. */
+const AHEAD_MS = 15 * 60_000;
 
 export function createLaunches({ records, executions, serverId, isAlone, now }: LaunchesParams): Launches {
-  const isStale = ({ id, launchedAtMs }: Claim): boolean =>
+  const isStale = ({ id, launchedAtMs }: LaunchClaim): boolean =>
     (isAlone && id !== serverId) || now() - launchedAtMs > CLAIM_MS;
+
+  const isBusy = (record: LaunchRecord): boolean => {
+    const { ahead } = record;
+    if (ahead !== undefined) return ahead.step === "taken" && now() - ahead.sinceMs <= CLAIM_MS;
+    return record.kind !== "launching" || !isStale(record);
+  };
+
+  const isAdoptable = (record: LaunchRecord): boolean =>
+    record.ahead !== undefined &&
+    (record.kind === "launching" ? !isStale(record) : now() - record.launchedAtMs <= AHEAD_MS);
 
   return {
     async claim(runId) {
-      const claim: Claim = { kind: "launching", id: serverId, launchedAtMs: now() };
-      if ((await records.create(EXECUTIONS, runId, claim)) !== undefined) return true;
-      const found = await records.get<Claim | Launch>(EXECUTIONS, runId);
-      if (found === undefined || found.data.kind !== "launching" || !isStale(found.data)) return false;
-      return (await records.replace(EXECUTIONS, runId, claim, found.version)) !== undefined;
+      const claim: LaunchClaim = { kind: "launching", id: serverId, launchedAtMs: now() };
+      if ((await records.create<LaunchRecord>(EXECUTIONS, runId, claim)) !== undefined) return { kind: "claimed" };
+      const found = await records.get<LaunchRecord>(EXECUTIONS, runId);
+      if (found === undefined || isBusy(found.data)) return { kind: "no" };
+      const { data, version } = found;
+      const isAdopted = isAdoptable(data);
+      const next = isAdopted ? { ...data, ahead: { step: "taken", sinceMs: now() } as const } : claim;
+      if ((await records.replace<LaunchRecord>(EXECUTIONS, runId, next, version)) === undefined) return { kind: "no" };
+      return isAdopted
+        ? { kind: "adopted", launch: data.kind === "launching" ? undefined : data }
+        : { kind: "claimed" };
     },
     done: (runId, execution) => executions.put(runId, execution),
     forget: (runId) => executions.remove(runId),
+    async letGo(runId) {
+      const record = await update<LaunchRecord>(records, EXECUTIONS, runId, (data) => {
+        if (data.ahead === undefined) return data;
+        const { ahead: _, ...adopted } = data;
+        // From now on it has its time to begin; a claim keeps the time by which its server knows it.
+        return adopted.kind === "launching" ? adopted : { ...adopted, launchedAtMs: now() };
+      });
+      return record !== undefined;
+    },
+    async giveBack(runId) {
+      await update<LaunchRecord>(records, EXECUTIONS, runId, (data) =>
+        data.ahead?.step === "taken" ? { ...data, ahead: { step: "promised", sinceMs: now() } } : data,
+      );
+    },
     async get(runId) {
-      const found = await records.get<Claim | Launch>(EXECUTIONS, runId);
-      return found === undefined || found.data.kind === "launching" ? undefined : found.data;
+      const data = (await records.get<LaunchRecord>(EXECUTIONS, runId))?.data;
+      return data === undefined || data.kind === "launching" || data.ahead !== undefined ? undefined : data;
     },
     async isUnderWay(runId) {
-      const found = await records.get<Claim | Launch>(EXECUTIONS, runId);
-      return found !== undefined && (found.data.kind !== "launching" || !isStale(found.data));
+      const found = await records.get<LaunchRecord>(EXECUTIONS, runId);
+      return found !== undefined && isBusy(found.data);
     },
   };
 }

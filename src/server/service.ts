@@ -8,6 +8,7 @@ import { CANCELLATIONS } from "../state/cancellations.ts";
 import type { WorkspaceRoot } from "../state/leases.ts";
 import type { State } from "../state/port.ts";
 import type { Stores } from "../state/stores.ts";
+import { createAheadLaunches } from "./ahead-launches.ts";
 import { createApp } from "./app.ts";
 import type { Auth } from "./auth.ts";
 import { createDispatcher } from "./dispatcher.ts";
@@ -91,10 +92,9 @@ export async function createService(params: ServiceParams): Promise<Service> {
   const onError = (error: unknown): void => params.onError(error);
   let draining = false;
 
+  const serverId = randomUUID();
   const launches = createLaunches({
-    records: state.records,
-    executions: stores.executions,
-    serverId: randomUUID(),
+    ...{ records: state.records, executions: stores.executions, serverId },
     isAlone: params.isAlone ?? true,
     now,
   });
@@ -148,6 +148,11 @@ export async function createService(params: ServiceParams): Promise<Service> {
     onError,
   });
 
+  const ahead = createAheadLaunches({
+    ...{ records: state.records, executor, runs, serverId, now, onError },
+    ...{ wouldWaitFor: dispatcher.wouldWaitFor, dispatch: dispatcher.dispatch, maxRuns: settings.maxRuns },
+  });
+
   const createRun = createRunRequests({
     ...{ state, stores },
     engine: async () => {
@@ -162,6 +167,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
     newId: randomUUID,
     wouldWaitFor: dispatcher.wouldWaitFor,
     dispatch: dispatcher.dispatch,
+    ahead,
     ...(params.checkJob !== undefined && { checkJob: params.checkJob }),
   });
 
@@ -208,6 +214,7 @@ export async function createService(params: ServiceParams): Promise<Service> {
       for (const stop of stops.splice(0)) stop();
       hub.close();
       await app.close();
+      await ahead.close();
       await dispatcher.close();
       await reaper.reap();
       await executor.close();

@@ -3,7 +3,7 @@ import { ENVELOPE_LIFETIME_MS } from "../core/envelope.ts";
 import type { Run } from "../core/run.ts";
 import { ARTIFACTS, type ArtifactsRecord, runBlobs } from "./artifacts.ts";
 import { CANCELLATIONS } from "./cancellations.ts";
-import { EXECUTIONS } from "./executions.ts";
+import { EXECUTIONS, type LaunchedExecution } from "./executions.ts";
 import { FOLLOWERS } from "./followers.ts";
 import { sweepCaches } from "./gc-caches.ts";
 import { HEARTBEATS } from "./heartbeats.ts";
@@ -12,6 +12,7 @@ import { pages } from "./pages.ts";
 import type { BlobInfo, State } from "./port.ts";
 import { READ_POSITIONS } from "./read-positions.ts";
 import { planRetention, type Retention } from "./retention.ts";
+import { RUNS } from "./run-list.ts";
 import { createRunStore, IDEMPOTENCY, type IdempotencyRecord } from "./runs.ts";
 import { loadEntries, SNAPSHOTS, type SnapshotRecord, snapshotBlob } from "./snapshots.ts";
 
@@ -39,6 +40,8 @@ export interface GcReport {
   readonly contents: Swept;
   /** Artifacts and lists of files, those of removed runs and snapshots included. */
   readonly blobs: Swept;
+  /** Records of launches that were made ahead of runs which never came. */
+  readonly launches: number;
   readonly idempotencyKeys: number;
   readonly leases: number;
   /** Null in a dry run: they can't be counted without opening them. */
@@ -78,6 +81,7 @@ export async function gc(state: State, { now, keep, dryRun }: GcParams): Promise
     snapshots: removedSnapshots.size,
     contents,
     blobs: sum(removedBlobs),
+    launches: await sweepAhead(state, { cutoffMs, dryRun }),
     idempotencyKeys: await sweepIdempotency(state, nowMs, dryRun),
     leases: await sweepLeases(state, nowMs, dryRun),
     envelopes: dryRun ? null : await state.envelopes.expire(nowMs - ENVELOPE_LIFETIME_MS),
@@ -165,6 +169,20 @@ async function sweepIdempotency({ records }: State, nowMs: number, dryRun: boole
   let count = 0;
   for (const { key, version } of await records.list<IdempotencyRecord>(IDEMPOTENCY, query)) {
     if (dryRun || (await records.remove(IDEMPOTENCY, key, version))) count += 1;
+  }
+  return count;
+}
+
+/** Their jobs have gone long since, such as by a crash. */
+async function sweepAhead(
+  { records }: State,
+  { cutoffMs, dryRun }: Pick<Sweep, "cutoffMs" | "dryRun">,
+): Promise<number> {
+  let count = 0;
+  for (const { key, version, data } of await records.list<LaunchedExecution>(EXECUTIONS)) {
+    if (data.ahead === undefined || data.launchedAtMs >= cutoffMs) continue;
+    if ((await records.get(RUNS, key)) !== undefined) continue;
+    if (dryRun || (await records.remove(EXECUTIONS, key, version))) count += 1;
   }
   return count;
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { RunStatus } from "../../src/core/run.ts";
 import { snapshotId } from "../../src/snapshot/entry.ts";
+import { EXECUTIONS } from "../../src/state/executions.ts";
 import { gc, SCHEDULES } from "../../src/state/gc.ts";
 import { DEFAULT_RETENTION } from "../../src/state/retention.ts";
 import type { NewRun } from "../../src/state/runs.ts";
@@ -100,6 +101,22 @@ export function retentionContract(harnessOf: HarnessOf): void {
       assert.deepEqual([again.runs.count, again.snapshots, again.contents.count, again.blobs.count], [0, 0, 0, 0]);
       await stores().runs.transition(active, "cancelled");
       await state().records.remove(SCHEDULES, schedule);
+    });
+
+    test("what is known of a launch goes with its run, or after a day where none came", async () => {
+      const [came, never, young] = [await madeRun([]), newRunId(), newRunId()];
+      const ahead = { step: "offered", sinceMs: 0 };
+      const launch = { kind: "cloud-run", id: "e", launchedAtMs: Date.now() - 2 * DAY_MS, ahead };
+      for (const id of [came, never]) await state().records.create(EXECUTIONS, id, launch);
+      await state().records.create(EXECUTIONS, young, { ...launch, launchedAtMs: Date.now() });
+      const isThere = async (id: string) => (await state().records.get(EXECUTIONS, id)) !== undefined;
+      assert.ok((await sweep(0, true)).launches >= 1);
+      assert.equal(await isThere(never), true);
+      await sweep(0);
+      assert.deepEqual(await Promise.all([came, never, young].map(isThere)), [true, false, true]);
+      await stores().runs.transition(came, "cancelled");
+      await sweep(40);
+      assert.deepEqual(await Promise.all([came, never, young].map(isThere)), [false, false, false]);
     });
 
     test("a snapshot in use is spared, whatever its age", async () => {

@@ -9,6 +9,7 @@ import { createScrubber } from "../../core/scrub.ts";
 import type { JsonObject, State } from "../../state/port.ts";
 import type { NewRun } from "../../state/runs.ts";
 import type { Stores } from "../../state/stores.ts";
+import type { AheadLaunch, AheadLaunches } from "../ahead-launches.ts";
 import { workspaceKey } from "../workspace-key.ts";
 import type { ConnectionFiles } from "./container-files.ts";
 import { readEnvelope } from "./envelope.ts";
@@ -40,6 +41,8 @@ export interface RunRequestsParams {
   readonly wouldWaitFor: (run: Pick<Run, "workspace" | "access" | "warehouseFile">) => Promise<string | undefined>;
   /** Launches what can be launched. */
   readonly dispatch: () => Promise<void>;
+  /** Launches jobs while the project is still on its way. */
+  readonly ahead?: Pick<AheadLaunches, "of">;
   /** Throws where the jobs can't have what the connection names, or there is no such job profile. */
   readonly checkJob?: (connection: ConnectionFiles) => Promise<void>;
 }
@@ -66,10 +69,36 @@ const WITHOUT_ADAPTER: ReadonlySet<string> = new Set(["", "deps", "clean", "debu
 export function createRunRequests(params: RunRequestsParams): CreateRun {
   const { state, stores } = params;
 
-  return async ({ request, requester, idempotencyKey }) => {
+  return async (posted) => {
     const engine = await params.engine();
-    const parsed = readArgv(request);
+    const parsed = readArgv(posted.request);
+    const ahead = aheadOf(posted, parsed);
+    try {
+      const created = await create(posted, parsed, engine, ahead);
+      await ahead?.became(created.run.id);
+      return created;
+    } catch (error) {
+      await ahead?.refused(error);
+      throw error;
+    }
+  };
+
+  /** Files that come with the request are never missing. */
+  function aheadOf({ request, requester, idempotencyKey: key }: PostedRun, { verb }: DbtArgv): AheadLaunch | undefined {
+    if (key === undefined || request.files !== undefined) return undefined;
+    const workspace = workspaceKey(requester.id, request.workspace ?? {});
+    const jobProfile = request.options?.jobProfile ?? null;
+    return params.ahead?.of({ requesterId: requester.id, key, workspace, access: accessOf(verb), jobProfile });
+  }
+
+  async function create(
+    { request, requester, idempotencyKey }: PostedRun,
+    parsed: DbtArgv,
+    engine: RequiredEngine,
+    ahead: AheadLaunch | undefined,
+  ): Promise<CreatedRun> {
     const tree = await readProjectTree({ request, contents: state.contents, snapshots: stores.snapshots });
+    const promised = ahead?.promised();
     const received = readEnvelope(request.envelope, tree.profiles);
     checkArgumentPaths(parsed);
     checkVariablePaths(received.env);
@@ -97,7 +126,7 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
     const isMasked = args.some((each, index) => each !== resolved.args[index]);
     const envelope = { ...received, env: resolved.env, args: isMasked ? resolved.args : null };
     const run: NewRun = {
-      id: params.newId(),
+      id: (await promised) ?? params.newId(),
       command: request.command.map(scrubText),
       args,
       verb: parsed.verb,
@@ -121,7 +150,7 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
     const isRepeated = key !== undefined && (await stores.runs.findByKey(requesterId, key.key)) !== undefined;
     if (request.noWait === true && !isRepeated) await refuseToWait(run);
     return store(run, profileFrom === "server" ? { ...envelope, profiles: null } : envelope, key);
-  };
+  }
 
   async function refuseToWait(run: NewRun): Promise<void> {
     const behind = await params.wouldWaitFor(run);

@@ -44,6 +44,8 @@ export interface CloudServerOptions {
 export interface SystemOptions {
   /** Whether servers and jobs reach State through proxies that the test may cut. */
   readonly behindProxies?: boolean;
+  /** Further variables of the jobs' containers. */
+  readonly jobEnv?: Readonly<Record<string, string>>;
 }
 
 export interface CloudSystem {
@@ -78,7 +80,7 @@ export interface Checkout {
 /** Undefined where a part is missing, and the test is then marked so. Everything goes with the test. */
 export async function startSystem(
   context: TestContext,
-  { behindProxies = false }: SystemOptions = {},
+  { behindProxies = false, jobEnv = {} }: SystemOptions = {},
 ): Promise<CloudSystem | undefined> {
   const [emulators, postgres] = [emulatorsMissing(), postgresMissing()];
   if (!requirePart(context, "Google's emulators", emulators === undefined, emulators ?? "")) return undefined;
@@ -96,6 +98,7 @@ export async function startSystem(
     env: (own: string) => ({
       ...{ PATH: process.env["PATH"] ?? "", HOME: own, TMPDIR: own, LANG: "C.UTF-8" },
       ...{ DBT_SERVER_DATA_DIR: join(own, "data"), DBT_SERVER_PYTHON: python },
+      ...jobEnv,
     }),
   };
   const cloud = await startCloudRun({ folder, images: { [IMAGE]: image } });
