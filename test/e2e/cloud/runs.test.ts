@@ -150,17 +150,6 @@ test("what ends a job from outside is told as it is, whoever asks first", { time
   const server = await system.server();
   const { start } = system.checkout("gated");
 
-  await context.test("an image that is not there: Google's own words", async () => {
-    system.cloud.nextLaunch("image-not-found");
-    const { code, stderr } = await start(["run"]).done;
-    assert.notEqual(code, 0);
-    const run = await newestRun(system);
-    assert.deepEqual([run.status, run.reason], ["failed", "launch_failed"]);
-    assert.match(run.message ?? "", /Image '.*dbt-remote:1' not found/);
-    assert.match(stderr, /not found/);
-    assert.notEqual(run.execution, null);
-  });
-
   await context.test("memory, while no server is alive: the first answer of the next one is the truth", async () => {
     const cli = start(["--detach", "run"]);
     const id = (await cli.done).stdout.trim();
@@ -173,6 +162,18 @@ test("what ends a job from outside is told as it is, whoever asks first", { time
     const [listed] = (await system.api().runs({ limit: 1 })).runs;
     assert.deepEqual([listed?.status, listed?.reason], ["failed", "out_of_memory"]);
     assert.match(listed?.message ?? "", /Memory limit of 512 MiB exceeded/);
+  });
+
+  await context.test("an image that is not there: Google's own words", async () => {
+    // The project is there by now, so that the run is launched once.
+    system.cloud.nextLaunch("image-not-found");
+    const { code, stderr } = await start(["run"]).done;
+    assert.notEqual(code, 0);
+    const run = await newestRun(system);
+    assert.deepEqual([run.status, run.reason], ["failed", "launch_failed"]);
+    assert.match(run.message ?? "", /Image '.*dbt-remote:1' not found/);
+    assert.match(stderr, /not found/);
+    assert.notEqual(run.execution, null);
   });
 
   await context.test("files that a container does not have are refused before anything is launched", async () => {
