@@ -115,21 +115,31 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
 
   /** Lets the waiting job begin; where that has come to nothing meanwhile, the run is launched as any other. */
   async function adopt(run: Run, launch: Launch | undefined): Promise<void> {
-    const [mayBegin, isGone] = await Promise.all([
-      isAlone || hasPlace(run),
-      launch !== undefined &&
-        executor.status(launch).then(
-          ({ state }) => state === "gone",
-          () => false,
-        ),
-    ]);
-    if (isGone) await launches.forget(run.id);
+    const [mayBegin, hasEnded] = await Promise.all([isAlone || hasPlace(run), launch !== undefined && isGone(launch)]);
+    if (hasEnded) await launches.forget(run.id);
     else if (!mayBegin) {
       await launches.giveBack(run.id);
       lookAgain();
       return;
     } else if (await launches.letGo(run.id)) return;
     void dispatch();
+  }
+
+  /** False where the executor does not say it soon: the job would wait, and give up. */
+  async function isGone(launch: Launch): Promise<boolean> {
+    const looked = executor.status(launch).then(
+      ({ state }) => state === "gone",
+      () => false,
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, LONGEST_LOOK_MS, false);
+    });
+    try {
+      return await Promise.race([looked, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**
@@ -213,6 +223,8 @@ const GAVE_WAY_MS = 2_000;
 /** How often others are looked at that may give way. */
 const LOOKS = 8;
 const LOOK_PAUSE_MS = 100;
+/** How long it takes at most to ask after a job that was launched ahead. */
+const LONGEST_LOOK_MS = 2_000;
 
 function withHint({ message, hint }: AppError): string {
   return hint === undefined ? message : `${message} ${hint}`;
