@@ -9,6 +9,8 @@ import { python } from "../../test/programs.ts";
 
 const skip = existsSync(python) ? false : "no .venv with dbt; `npm run demo` makes it";
 
+const onLinux = process.platform === "linux" ? skip : "pages are told of on Linux alone";
+
 /** Runs it where the driver's modules can be imported; it is fine when it ends well. */
 function runPython(code: string): void {
   const done = spawnSync(python, ["-B", "-c", code], {
@@ -136,5 +138,139 @@ for kind, count in ((DuckDBRelation, None), (PostgresRelation, None), (Odd, 60))
     found = BaseAdapter._get_cache_schemas(adapter, [config(number) for number in range(60)])
     assert found == expected and {repr(each) for each in found} == {repr(each) for each in expected}
     assert len(found) == (count or len(found)) and (count or len(found) < 20), len(found)
+`);
+});
+
+test("a line is read, and what comes behind it is left to whoever reads next", { skip }, () => {
+  runPython(`
+import socket
+from wire import read_line
+
+one, other = socket.socketpair()
+one.sendall(b"first\\nsecond")
+assert read_line(other) == b"first\\n"
+one.sendall(b" line\\nrest")
+assert read_line(other) == b"second line\\n"
+one.close()
+assert read_line(other) == b""
+`);
+});
+
+test("pages that a run had copied are copied beforehand for the next", { skip: onLinux }, () => {
+  runPython(`
+import mmap, os
+from hot_pages import PAGE, HotPages, faults
+
+PAGES = 4000
+memory = mmap.mmap(-1, PAGES * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_NOHUGEPAGE)
+
+def write():
+    for page in range(0, PAGES, 2):
+        memory[page * PAGE] = 1
+
+def in_fork(work):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+write()
+hot = HotPages()
+
+def unprepared():
+    hot.begin()
+    write()
+    hot.note()
+
+def prepared():
+    hot.copy()
+    before = faults()
+    write()
+    assert faults() - before < PAGES // 20, faults() - before
+    assert memory[0] == 1 and memory[PAGE] == 0
+
+in_fork(unprepared)
+in_fork(prepared)
+`);
+});
+
+test("a template is compiled once, each kind for itself, and plain values are not noted", { skip }, () => {
+  runPython(`
+import os
+import hot_templates
+from dbt_common.clients import jinja
+
+original = jinja.MacroFuzzEnvironment.compile
+templates = hot_templates.HotTemplates()
+templates.install()
+MACRO = "{% macro greet(name) %}hello {{ name }}{% endmacro %}"
+environment = jinja.get_environment
+code = environment().compile(MACRO)
+assert environment().compile(MACRO) is code
+assert code.co_code == original(environment(), MACRO).co_code
+assert environment(native=True).compile(MACRO) is not code
+assert environment(None, capture_macros=True).compile(MACRO) is not code
+module = jinja.get_template(MACRO, {}).module
+assert module.dbt_macro__greet("you") == "hello you"
+for wrong in ("{% if %}", "{{ unclosed"):
+    for _ in range(2):
+        try:
+            jinja.get_template(wrong, {})
+        except Exception as problem:
+            assert type(problem).__name__ == "CompilationError", problem
+            continue
+        raise AssertionError(wrong)
+
+environment(native=True).compile("a secret value")
+templates.note()
+assert hot_templates.digest("a secret value") not in templates._noted()
+pid = os.fork()
+if pid == 0:
+    environment().compile("{{ used_in_a_run }}")
+    templates.note()
+    os._exit(0)
+os.waitpid(pid, 0)
+before = len(templates._compiled)
+assert len(list(templates.compile(["{{ never_used }}", "{{ used_in_a_run }}", MACRO]))) == 2
+assert len(templates._compiled) == before + 1
+`);
+});
+
+test("who has defined a flag, and which plugins there are, is told as dbt tells it", { skip }, () => {
+  runPython(`
+import pathlib, sys, tempfile
+from dbt.plugins.manager import PluginManager
+from dbt_common import behavior_flags
+
+with tempfile.TemporaryDirectory() as folder:
+    pathlib.Path(folder, "some_adapter.py").write_text("""
+def flags(behavior):
+    return behavior([{"name": "it", "default": True, "description": "what it does"}], {})
+""")
+    sys.path.insert(0, folder)
+    import some_adapter
+    sys.path.remove(folder)
+
+def told():
+    return some_adapter.flags(behavior_flags.Behavior).it._behavior_change_event.flag_source
+
+plugins = PluginManager.get_prefixed_modules()
+assert told() == "some_adapter"
+import quick_lookups
+look = PluginManager.__dict__["get_prefixed_modules"]
+default = behavior_flags.BehaviorFlagRendered.__dict__["_default_source"]
+quick_lookups.install()
+assert PluginManager.__dict__["get_prefixed_modules"] is not look
+assert behavior_flags.BehaviorFlagRendered.__dict__["_default_source"] is not default
+assert PluginManager.get_prefixed_modules() == plugins and list(PluginManager.get_prefixed_modules()) == list(plugins)
+assert "dbt_common" in plugins
+assert told() == "some_adapter"
+sys.path.insert(0, "/nowhere")
+assert PluginManager.get_prefixed_modules() == plugins
 `);
 });

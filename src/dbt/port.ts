@@ -39,5 +39,7 @@ export interface DbtEngine {
   readonly version: string;
   /** Names of the installed adapters, such as `duckdb`. */
   readonly adapters: readonly string[];
+  /** Told as soon as it is known that a run is likely to come, so that all is there when it does. Never throws. */
+  announce?(invocation: DbtInvocation): void;
   start(invocation: DbtInvocation): Promise<DbtProcess>;
 }

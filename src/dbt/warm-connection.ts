@@ -1,4 +1,4 @@
-/** The wire between a job and a warm parent: the request, the streams of dbt, and word of how it ended. */
+/** The wire between a job and a warm parent: a run is announced, then begun; its streams, and word of how it ended. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, Socket } from "node:net";
 import { constants } from "node:os";
@@ -6,15 +6,21 @@ import { dirname, join } from "node:path";
 import type { StartedDbt } from "./dbt-process.ts";
 import type { DbtExit, DbtInvocation } from "./port.ts";
 
-export interface WarmRequest {
+export interface Announcement {
   /** The parent's socket. The sockets of the run are made beside it: its folder is private, and its path short. */
   readonly socketPath: string;
-  readonly invocation: DbtInvocation;
   /** Path of the project's partial_parse.msgpack. */
   readonly parseState: string | null;
-  readonly answerMs: number;
   /** dbt took the project's manifest from the parent's memory. */
   readonly onHandedOver: () => void;
+}
+
+/** A process that waits for its run. */
+export interface AnnouncedRun {
+  /** Rejects, with the reason, where nothing was started and nothing will be. To be called once. */
+  start(invocation: DbtInvocation, answerMs: number): Promise<StartedDbt>;
+  /** Where it is not to begin: nothing is left. */
+  cancel(): void;
 }
 
 interface Message {
@@ -29,39 +35,58 @@ interface Message {
 const RETRY_MS = 20;
 const STREAMS = ["stdout", "stderr", "events"] as const;
 
-/** A run that has begun. Rejects, with the reason, where nothing was started and nothing will be. */
-export async function startWarmRun(request: WarmRequest): Promise<StartedDbt> {
-  const folder = mkdtempSync(join(dirname(request.socketPath), "run-"));
+/** Asks the parent for a process. It ends, if it is never started, with this one's connection. */
+export function announceWarmRun(announcement: Announcement): AnnouncedRun {
+  const folder = mkdtempSync(join(dirname(announcement.socketPath), "run-"));
   const control = new Socket();
   const streams: Socket[] = [];
   const servers: Server[] = [];
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer in ${request.answerMs} ms`)), request.answerMs);
-    });
-    const [stdout, stderr, events] = STREAMS.map((name) => {
-      const server = createServer();
-      servers.push(server);
-      return accept(server, join(folder, name), streams);
-    }) as [Promise<Socket>, Promise<Socket>, Promise<Socket>];
-    const accepted = Promise.all([stdout, stderr, events]);
-    accepted.catch(() => {});
-    await Promise.race([Promise.all(servers.map(listening)), late]);
-    const { pid, exited } = talk(control, request, folder);
-    const [started, [out, err, structured]] = await Promise.race([Promise.all([pid, accepted]), late]);
-    // The child waits for this byte: where it does not come, it ends without having run anything.
-    out.write("\n");
-    return { pid: started, stdout: out, stderr: err, events: structured, exited };
-  } catch (error) {
+  const [stdout, stderr, events] = STREAMS.map((name) => {
+    const server = createServer();
+    servers.push(server);
+    return accept(server, join(folder, name), streams);
+  }) as [Promise<Socket>, Promise<Socket>, Promise<Socket>];
+  const accepted = Promise.all([stdout, stderr, events]);
+  const talk = converse(control, announcement, folder);
+  const announced = Promise.all(servers.map(listening)).then(talk.connect);
+  for (const promise of [accepted, announced, talk.pid]) promise.catch(() => {});
+  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", removeFolder);
+
+  const close = (): void => {
+    for (const server of servers) server.close();
+    removeFolder();
+    process.off("exit", removeFolder);
+  };
+  const cancel = (): void => {
     for (const stream of streams) stream.destroy();
     control.destroy();
-    throw error;
-  } finally {
-    clearTimeout(timer);
-    for (const server of servers) server.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
+    close();
+  };
+
+  return {
+    cancel,
+    async start({ args, cwd, env, manifestPath }, answerMs) {
+      let timer: NodeJS.Timeout | undefined;
+      try {
+        const late = new Promise<never>((_, reject) => {
+          timer = setTimeout(() => reject(new Error(`no answer in ${answerMs} ms`)), answerMs);
+        });
+        await Promise.race([announced, talk.pid, late]);
+        control.write(`${JSON.stringify({ args, cwd, env, manifest: manifestPath ?? null })}\n`);
+        const [pid, [out, err, structured]] = await Promise.race([Promise.all([talk.pid, accepted]), late]);
+        // The child waits for this byte: where it does not come, it ends without having run anything.
+        out.write("\n");
+        close();
+        return { pid, stdout: out, stderr: err, events: structured, exited: talk.exited };
+      } catch (error) {
+        cancel();
+        throw error;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  };
 }
 
 /** The first to connect; there is one only. */
@@ -84,20 +109,29 @@ function listening(server: Server): Promise<void> {
   });
 }
 
-function talk(
+interface Conversation {
+  /** Resolves when the run is announced. */
+  connect(): Promise<void>;
+  readonly pid: Promise<number>;
+  readonly exited: Promise<DbtExit>;
+}
+
+function converse(
   control: Socket,
-  { socketPath, invocation, parseState, onHandedOver }: WarmRequest,
+  { socketPath, parseState, onHandedOver }: Announcement,
   folder: string,
-): { readonly pid: Promise<number>; readonly exited: Promise<DbtExit> } {
+): Conversation {
   const sockets = Object.fromEntries(STREAMS.map((name) => [name, join(folder, name)]));
-  const { args, cwd, env, manifestPath } = invocation;
-  const line = JSON.stringify({ args, cwd, env, manifest: manifestPath ?? null, parseState, ...sockets });
   const connect = (): void => {
     // Given up in between.
     if (!existsSync(folder)) return;
     control.connect(socketPath);
   };
-  control.on("connect", () => control.write(`${line}\n`));
+  const connected = deferred<void>();
+  control.on("connect", () => {
+    control.write(`${JSON.stringify({ parseState, ...sockets })}\n`);
+    connected.resolve();
+  });
   const pid = deferred<number>();
   const exited = deferred<DbtExit>();
   const hear = (message: Message): void => {
@@ -131,8 +165,11 @@ function talk(
     pid.reject(new Error("the warm parent ended"));
     exited.resolve({ code: null, signal: "SIGKILL" });
   });
-  connect();
-  return { pid: pid.promise, exited: exited.promise };
+  const begin = (): Promise<void> => {
+    connect();
+    return connected.promise;
+  };
+  return { connect: begin, pid: pid.promise, exited: exited.promise };
 }
 
 interface Deferred<T> {

@@ -1,7 +1,7 @@
 /** The engine that lets a warm parent run dbt: a process that has imported it already, and forks itself for each run. */
 import { dbtProcess } from "./dbt-process.ts";
-import type { DbtEngine, DbtInvocation, DbtProcess } from "./port.ts";
-import { startWarmRun } from "./warm-connection.ts";
+import type { DbtEngine, DbtInvocation } from "./port.ts";
+import { type AnnouncedRun, announceWarmRun } from "./warm-connection.ts";
 
 export interface WarmEngineOptions {
   /** Where the parent listens. */
@@ -18,13 +18,29 @@ export interface WarmEngineOptions {
 
 /** dbt as a fork of a warm parent where that works, and as `fallback` starts it where it does not. */
 export function createWarmEngine(options: WarmEngineOptions): DbtEngine {
-  const { fallback, debug } = options;
+  const { socketPath, answerMs, fallback, debug } = options;
+  let announced: AnnouncedRun | undefined;
+  const announce = (invocation: DbtInvocation): AnnouncedRun =>
+    announceWarmRun({
+      socketPath,
+      parseState: options.parseState(invocation),
+      onHandedOver: () => debug("dbt took the project's manifest from memory"),
+    });
   return {
     version: fallback.version,
     adapters: fallback.adapters,
+    announce(invocation) {
+      try {
+        announced ??= announce(invocation);
+      } catch {
+        // The start will say what is wrong.
+      }
+    },
     async start(invocation) {
       try {
-        const dbt = await startWarm(options, invocation);
+        const run = announced ?? announce(invocation);
+        announced = undefined;
+        const dbt = dbtProcess(await run.start(invocation, answerMs));
         debug(`dbt runs warm, as process ${dbt.pid}`);
         return dbt;
       } catch (error) {
@@ -33,14 +49,4 @@ export function createWarmEngine(options: WarmEngineOptions): DbtEngine {
       }
     },
   };
-}
-
-async function startWarm(options: WarmEngineOptions, invocation: DbtInvocation): Promise<DbtProcess> {
-  const { socketPath, answerMs, debug } = options;
-  const started = await startWarmRun({
-    ...{ socketPath, answerMs, invocation },
-    parseState: options.parseState(invocation),
-    onHandedOver: () => debug("dbt took the project's manifest from memory"),
-  });
-  return dbtProcess(started);
 }

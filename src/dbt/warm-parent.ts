@@ -46,6 +46,9 @@ export interface WarmParentStats {
     /** The parse state on disk is still the one that it has read. */
     readonly isCurrent: boolean;
     readonly running: number;
+    /** A fork that waits for the project's next run; null where there is none now. */
+    readonly sparePid: number | null;
+    /** What would be free without it and its spare. */
     readonly privateBytes: number;
   }[];
 }

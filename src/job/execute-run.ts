@@ -23,7 +23,7 @@ import type { JobSettings } from "./settings.ts";
 import { type StopSwitch, stopBeforeTaskTimeout, stopOnFailure, watchForStop } from "./stopping.ts";
 
 /** What the job drives dbt with. */
-export interface JobEngine extends Pick<DbtEngine, "start"> {
+export interface JobEngine extends Pick<DbtEngine, "announce" | "start"> {
   /** dbt's version; throws `dbt_not_found` with the reason where there is no dbt. */
   version(): Promise<string>;
 }

@@ -23,17 +23,20 @@ export function createJobEngine({ settings, env, cwd }: JobEngineParams): JobEng
     described ??= python === undefined ? findEngine({ env, cwd, allow: jobEnv }) : describeEngine(python, env, jobEnv);
     return described;
   };
+  // The server has looked at the Python that it names.
+  const named = python === undefined ? undefined : engineOf(settings, { python, version: "", adapters: [] });
   return {
     async version() {
       return (await describe()).version;
     },
-    async start(invocation) {
-      // The server has looked at the Python that it names.
-      const engine = python === undefined ? await describe() : { python, version: "", adapters: [] };
-      const cold = createProcessEngine(engine);
-      return (settings.warm === undefined ? cold : warmly(settings.warm, settings.debug, cold)).start(invocation);
-    },
+    announce: (invocation) => named?.announce?.(invocation),
+    start: async (invocation) => (named ?? engineOf(settings, await describe())).start(invocation),
   };
+}
+
+function engineOf({ warm, debug }: JobSettings, described: Parameters<typeof createProcessEngine>[0]): DbtEngine {
+  const cold = createProcessEngine(described);
+  return warm === undefined ? cold : warmly(warm, debug, cold);
 }
 
 function warmly(place: NonNullable<JobSettings["warm"]>, debug: boolean, cold: DbtEngine): DbtEngine {

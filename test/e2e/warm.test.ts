@@ -22,9 +22,9 @@ test("runs are forks of a process that has loaded dbt, and find their project's 
   const project = copyProject("tiny");
   const run = (...args: string[]) => cli(args, { server, cwd: project, env });
   const held = () =>
-    until("the project's manifest in memory", async () => {
-      const { warm } = await metrics();
-      return warm[0]?.stats?.holders.every(({ isReady }) => isReady) === true && warm[0].stats.holders.length === 1;
+    until("the project's manifest in memory, and a process that waits for its next run", async () => {
+      const holders = (await metrics()).warm[0]?.stats?.holders ?? [];
+      return holders.length === 1 && holders.every(({ isReady, sparePid }) => isReady && sparePid !== null);
     });
 
   const built = await run("build");

@@ -56,6 +56,8 @@ const WarmParentMetrics = object({
           /** The parse state on disk is still the one that it has read. */
           isCurrent: Type.Boolean(),
           running: Type.Integer(),
+          /** A fork that waits for the project's next run. */
+          sparePid: nullable(Type.Integer()),
           privateBytes: Type.Integer(),
         }),
       ),

@@ -34,9 +34,9 @@ CLASSES_OF = ("dbt.", "dbt_common.")
 
 def chores(adapters: Iterable[str]) -> Iterator[None]:
     """Each step takes a fraction of a second; the most useful come first."""
-    yield from module_caches()
-    yield from jinja()
     adapters = list(adapters)
+    yield from module_caches()
+    yield from jinja(adapters)
     for module, names in SCHEMAS[:2]:
         yield from schemas(import_module(module), names)
     for adapter in adapters:
@@ -130,11 +130,33 @@ def module_caches() -> Iterator[None]:
 FRAMES = frozenset({"dbt.parser.manifest", "dbt_common.behavior_flags", "inspect", "contextlib"})
 
 
-def jinja() -> Iterator[None]:
-    """Its lexer, and the environments of strings and of macros."""
+def jinja(adapters: Iterable[str]) -> Iterator[None]:
+    """Its lexer, the comment of every query, and the words that dbt renders, although they are plain ones."""
     common: Any = import_module("dbt_common.clients.jinja")
-    attempt(lambda: common.get_environment(None, capture_macros=False).from_string("{{ one }}{% if two %}{% endif %}"))
+    connection: Any = import_module("dbt.adapters.contracts.connection")
+    attempt(lambda: common.get_environment().compile("{{ one }}{% if two %}{% endif %}"))
     yield
+    lines = (QUERY_COMMENT, getattr(connection, "DEFAULT_QUERY_COMMENT", ""), "{% endmacro %}")
+    attempt(lambda: common.get_environment().compile("\n".join(lines)))
+    yield
+    for adapter in adapters:
+        yield from words((adapter, f"dbt_{adapter}"))
+    yield from words(WORDS)
+
+
+def words(texts: Iterable[str]) -> Iterator[None]:
+    common: Any = import_module("dbt_common.clients.jinja")
+    for text in texts:
+        attempt(lambda: common.get_environment(native=True).compile(text))
+        yield
+
+
+# As dbt_project.yml and profiles have them, and those of dbt's own packages.
+FOLDERS = ("analyses", "docs", "macros", "models", "seeds", "snapshots", "tests")
+WORDS = (*FOLDERS, "dbt", "1.0", "1.0.0", "target", "logs", "dev", "prod")
+
+# The first line of the macro that dbt makes of a query comment.
+QUERY_COMMENT = "{%- macro query_comment_macro(connection_name, node) -%}"
 
 
 def attempt(step: Any) -> None:

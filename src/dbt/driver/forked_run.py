@@ -17,41 +17,49 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import dbt_driver
 from dbt_driver import Invocation, invoke, write_fully
+from hot_pages import HotPages
+from hot_templates import HotTemplates
 from import_environment import ImportEnvironment
+from loaded_code import LoadedCode
 from native_threads import NativeThreads
+from wire import answer_on, read_line
 
-Answer = Callable[[dict[str, Any]], None]
+Request = dict[str, Any]
+
+# A job that takes longer between announcing a run and beginning it may have changed something.
+STALE_SECONDS = 1.0
 
 
-def answer_on(connection: socket.socket) -> Answer:
-    def answer(message: dict[str, Any]) -> None:
-        try:
-            connection.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:
-            # the job has gone away
-            pass
+@dataclass
+class Warmth:
+    """What a process that forks runs has prepared for them."""
 
-    return answer
+    imported: ImportEnvironment
+    threads: NativeThreads
+    # what importing printed
+    printed: bytes
+    code: LoadedCode
+    # what is left to prepare
+    chores: Iterator[None] | None
+    templates: HotTemplates
 
 
 def run_forked(
-    request: dict[str, Any],
-    connection: socket.socket,
-    imported: ImportEnvironment,
-    threads: NativeThreads,
-    printed: bytes,
+    announced: Request, connection: socket.socket, warmth: Warmth, hot_pages: HotPages | None = None
 ) -> NoReturn:
-    """Runs the requested command in this process, which was made for it, and ends the process."""
+    """Runs the command that the job sends, in this process, which was made for it, and ends the process."""
     answer = answer_on(connection)
     try:
-        streams = [connect(request[name]) for name in ("stdout", "stderr", "events")]
-        enter(request["cwd"], request["env"], imported)
-        differing = imported.differing()
+        streams = [connect(announced[name]) for name in ("stdout", "stderr", "events")]
+        request = next_request(connection, warmth.code)
+        enter(request["cwd"], request["env"], warmth.imported)
+        differing = warmth.imported.differing()
         if differing is not None:
             raise ValueError(f"{differing} is not what it was when dbt was imported")
     except BaseException as problem:
@@ -61,14 +69,16 @@ def run_forked(
     # From here on the command runs, unless the job has turned to another way of running it by now.
     if streams[0].recv(1) == b"":
         os._exit(0)
+    if hot_pages is not None:
+        hot_pages.begin()
     events_fd = take_over(streams)
     watch(connection)
-    threads.give_back()
+    warmth.threads.give_back()
     resemble_new_process()
     dbt_driver.relax_collector()
     code = 1
     try:
-        write_fully(2, printed)
+        write_fully(2, warmth.printed)
         code = invoke(
             Invocation(args=request["args"], events_fd=events_fd, manifest_path=request.get("manifest"))
         )
@@ -78,7 +88,20 @@ def run_forked(
         os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         traceback.print_exc()
-    end(code & 0xFF, connection)
+    end(code & 0xFF, connection, warmth.templates, hot_pages)
+
+
+def next_request(connection: socket.socket, code: LoadedCode) -> Request:
+    """The run itself, which was announced before. Where it does not come, this process ends."""
+    announced_at = time.monotonic()
+    line = read_line(connection)
+    if not line:
+        os._exit(0)
+    changed = code.changed() if time.monotonic() - announced_at > STALE_SECONDS else None
+    if changed is not None:
+        raise ValueError(f"{changed} has changed")
+    request: Request = json.loads(line)
+    return request
 
 
 def connect(path: str) -> socket.socket:
@@ -127,8 +150,9 @@ def watch(connection: socket.socket) -> None:
 def resemble_new_process() -> None:
     """What a project's Python code could see or would have anew in a process of its own."""
     here = os.path.dirname(os.path.realpath(__file__))
-    for name, module in list(sys.modules.items()):
-        if os.path.dirname(getattr(module, "__file__", None) or "") == here:
+    # Asking each module where it comes from would have the kernel copy what lies around all of them.
+    for name in (name.removesuffix(".py") for name in os.listdir(here)):
+        if os.path.dirname(getattr(sys.modules.get(name), "__file__", None) or "") == here:
             del sys.modules[name]
     # What multiprocessing imports in the processes that it spawns.
     main = types.ModuleType("__main__")
@@ -143,7 +167,7 @@ def resemble_new_process() -> None:
         numpy_random.seed()
 
 
-def end(code: int, connection: socket.socket) -> NoReturn:
+def end(code: int, connection: socket.socket, templates: HotTemplates, hot_pages: HotPages | None) -> NoReturn:
     """Ends as Python does, adapters closing their connections, but for the tearing down of what the parent shares."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
@@ -152,6 +176,9 @@ def end(code: int, connection: socket.socket) -> NoReturn:
     finally:
         let_go(connection)
         answer_on(connection)({"ending": code})
+        templates.note()
+        if hot_pages is not None:
+            hot_pages.note()
         os._exit(code)
 
 

@@ -10,33 +10,19 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn
 
-from forked_run import answer_on, run_forked
+from forked_run import Request, Warmth, run_forked
 from held_manifest import HeldManifest
-from import_environment import ImportEnvironment
-from loaded_code import LoadedCode
-from native_threads import NativeThreads
-
-Request = dict[str, Any]
+from hot_pages import HotPages
+from spares import Spare, receive_request
+from wire import answer_on
 
 # Chores wait for a moment without runs, but not longer than this: under constant load they pay off soonest.
 CHORES_AT_LATEST_SECONDS = 10.0
-
-
-@dataclass
-class Warmth:
-    """What a process that forks runs has prepared for them."""
-
-    imported: ImportEnvironment
-    threads: NativeThreads
-    # what importing printed
-    printed: bytes
-    code: LoadedCode
-    # what is left to prepare
-    chores: Iterator[None] | None
+# A spare is made when nothing has happened for this long: who waits for the last run's files needs the processor.
+SPARE_AFTER_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -60,6 +46,10 @@ class Forker:
         self.selector = selectors.DefaultSelector()
         self.runs: dict[int, Run] = {}
         self.held: HeldManifest | None = None
+        # set where a spare is kept
+        self.hot_pages: HotPages | None = None
+        self.spare: Spare | None = None
+        self._wants_spare = True
         # accepts nothing new, and ends with its last run
         self.draining = False
         self._chores_after = time.monotonic() + CHORES_AT_LATEST_SECONDS
@@ -83,13 +73,18 @@ class Forker:
                 self.do_chore()
 
     def patience(self) -> float | None:
-        if self.warmth.chores is None or self.draining:
+        if self.draining:
             return None
-        return max(0.0, self._chores_after - time.monotonic()) if self.runs else 0.0
+        if self.warmth.chores is not None:
+            return max(0.0, self._chores_after - time.monotonic()) if self.runs else 0.0
+        is_due = self.hot_pages is not None and self._wants_spare and self.spare is None and not self.runs
+        return SPARE_AFTER_SECONDS if is_due else None
 
     def do_chore(self) -> None:
         chores = self.warmth.chores
-        if chores is not None and next(chores, self) is self:
+        if chores is None:
+            self.fork_spare()
+        elif next(chores, self) is self:
             self.warmth.chores = None
             settle()
 
@@ -103,22 +98,52 @@ class Forker:
     def fork_run(self, connection: socket.socket, request: Request) -> None:
         """The child itself says its pid, once it leads a session of its own and can be signalled."""
         obstacle = self.obstacle()
-        pid = -1
-        if obstacle is None:
+        if obstacle is not None:
+            answer_on(connection)({"error": obstacle})
+            connection.close()
+            self.give_up(obstacle)
+            return
+        pid = self.hand_to_spare(connection, request)
+        if pid is None:
             try:
                 pid = os.fork()
             except OSError as failure:
                 answer_on(connection)({"error": str(failure)})
                 connection.close()
                 return
+            if pid == 0:
+                self.become_run(connection, request)
+        self.runs[pid] = Run(connection, request.get("parseState"))
+
+    def hand_to_spare(self, connection: socket.socket, request: Request) -> int | None:
+        """Its pid, where there was one."""
+        spare, self.spare = self.spare, None
+        if spare is None:
+            return None
+        handed = spare.hand(connection, request)
+        spare.drop()
+        return spare.pid if handed else None
+
+    def fork_spare(self) -> None:
+        mine, theirs = socket.socketpair()
+        try:
+            pid = os.fork() if single_threaded() else -1
+        except OSError:
+            pid = -1
         if pid == 0:
-            self.become_run(connection, request)
-        if obstacle is None:
-            self.runs[pid] = Run(connection, request.get("parseState"))
+            mine.close()
+            self.become_spare(theirs)
+        theirs.close()
+        if pid == -1:
+            mine.close()
+            self._wants_spare = False
             return
-        answer_on(connection)({"error": obstacle})
-        connection.close()
-        self.give_up(obstacle)
+        self.spare = Spare(pid, mine)
+
+    def drop_spare(self) -> None:
+        if self.spare is not None:
+            self.spare.drop()
+            self.spare = None
 
     def retire_if_unable(self) -> None:
         obstacle = self.obstacle()
@@ -130,17 +155,36 @@ class Forker:
         self.retire()
 
     def become_run(self, connection: socket.socket, request: Request) -> None:
-        """In the child. Never returns."""
+        """In the child."""
         try:
             os.setsid()
             self.leave_in_child()
-            if self.held is not None:
-                answer = answer_on(connection)
-                self.held.install(lambda: answer({"handedOver": True}))
-            run_forked(request, connection, self.warmth.imported, self.warmth.threads, self.warmth.printed)
+            self.run(connection, request)
         finally:
             # the parent's loop is not the child's to go on with
             os._exit(1)
+
+    def become_spare(self, channel: socket.socket) -> NoReturn:
+        """In the child."""
+        try:
+            os.setsid()
+            self.leave_in_child()
+            if self.hot_pages is not None:
+                self.hot_pages.copy()
+            handed = receive_request(channel)
+            channel.close()
+            if handed is None:
+                os._exit(0)
+            self.run(*handed)
+        finally:
+            os._exit(1)
+
+    def run(self, connection: socket.socket, request: Request) -> NoReturn:
+        """In a child that has left its parent."""
+        if self.held is not None:
+            answer = answer_on(connection)
+            self.held.install(lambda: answer({"handedOver": True}))
+        run_forked(request, connection, self.warmth, self.hot_pages)
 
     def leave_in_child(self) -> None:
         """Lets a forked child forget what belongs to its parent."""
@@ -152,6 +196,7 @@ class Forker:
                 key.fileobj.close()
         self.selector.close()
         self._wake_end.close()
+        self.drop_spare()
         for run in self.runs.values():
             run.connection.close()
         self.runs.clear()
@@ -169,6 +214,10 @@ class Forker:
                 return
             if pid == 0:
                 return
+            if self.spare is not None and self.spare.pid == pid:
+                self.drop_spare()
+                # For want of memory, perhaps: another one is made after the next run.
+                self._wants_spare = False
             run = self.runs.pop(pid, None)
             if run is None:
                 continue
@@ -176,6 +225,7 @@ class Forker:
             cost = {"cpuMs": round((usage.ru_utime + usage.ru_stime) * 1000), "maxRssKb": usage.ru_maxrss}
             answer_on(run.connection)({**({"exit": code} if code >= 0 else {"signal": -code}), **cost})
             run.connection.close()
+            self._wants_spare = True
             self.ended(run)
 
     def ended(self, run: Run) -> None:
@@ -184,32 +234,10 @@ class Forker:
     def retire(self) -> None:
         """Forks nothing any more."""
         self.draining = True
+        self.drop_spare()
 
 
 def settle() -> None:
     """What is there now lives for ever: children need not go through it, and so not copy it, when they collect."""
     gc.collect()
     gc.freeze()
-
-
-class Lines:
-    """Gathers what comes on a connection, up to the end of the line."""
-
-    LIMIT = 64 << 20
-
-    def __init__(self, connection: socket.socket, done: Callable[[bytes], None]) -> None:
-        self._connection = connection
-        self._received = bytearray()
-        self._done = done
-
-    def receive(self) -> None:
-        """Calls `done` once: with the line, or with nothing where none will come."""
-        try:
-            chunk = self._connection.recv(1 << 20)
-        except OSError:
-            chunk = b""
-        self._received += chunk
-        if chunk == b"" or len(self._received) > self.LIMIT:
-            self._done(b"")
-        elif chunk.endswith(b"\n"):
-            self._done(bytes(self._received))

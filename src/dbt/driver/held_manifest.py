@@ -59,6 +59,20 @@ class HeldManifest:
                 left += 1
         self.is_prepared = left == 0
 
+    @property
+    def project(self) -> str:
+        """Its name."""
+        return self._manifest.metadata.project_name or ""
+
+    def texts(self) -> Iterator[str]:
+        """Of all templates that runs may compile."""
+        for macro in list(self._manifest.macros.values()):
+            yield macro.macro_sql
+        for node in list(self._manifest.nodes.values()):
+            text = getattr(node, "raw_code", None)
+            if text:
+                yield text
+
     def install(self, on_handed_over: Callable[[], None]) -> None:
         """In a forked child: when dbt decodes exactly these bytes, it gets the manifest that is there already."""
         from dbt.contracts.graph.manifest import Manifest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import socket
@@ -11,13 +10,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from forking import Forker, Request, Run, Warmth, settle
+import memory
+from chores import words
+from forked_run import Request, Warmth
+from forking import Forker, Run, settle
 from held_manifest import HeldManifest, Identity
+from hot_pages import HotPages
+from spares import receive_request, send_request
 
-READY = b"r"
-PREPARED = b"p"
-PREPARED_IN_PART = b"i"
-RUN_ENDED = b"e"
+# What a holder tells its parent, a line each.
+READY = "ready"
+PREPARED = "prepared"
+PREPARED_IN_PART = "prepared in part"
+RUN_ENDED = "run ended"
+# with the pid of the spare, and the bytes that the holder had for itself when it forked it
+SPARE = "spare"
 
 
 @dataclass
@@ -34,17 +41,34 @@ class Holder:
     ready: bool = False
     # what can be computed from the manifest beforehand is
     prepared: bool = False
+    # it has one if this is not None
+    spare: int | None = None
+    # without what it has from its parent; a spare shares it
+    own_bytes: int = 0
+    heard: bytes = b""
+
+    def hear(self) -> list[str] | None:
+        """What it has told since; None where it is gone."""
+        try:
+            said = self.channel.recv(4096)
+        except OSError:
+            said = b""
+        if not said:
+            return None
+        *lines, self.heard = (self.heard + said).split(b"\n")
+        return [line.decode() for line in lines]
+
+    def size(self) -> int:
+        """What would be free without it."""
+        own = max(self.own_bytes if self.spare else 0, memory.private(self.pid))
+        return own + (memory.private(self.spare) if self.spare else 0)
 
     def hand(self, connection: socket.socket, request: Request) -> bool:
         """Passes a run on; false where the holder is gone."""
-        payload = json.dumps(request).encode()
-        try:
-            socket.send_fds(self.channel, [len(payload).to_bytes(8, "big")], [connection.fileno()])
-            self.channel.sendall(payload)
-        except OSError:
-            return False
-        self.running += 1
-        return True
+        handed = send_request(self.channel, connection, request)
+        self.running += handed
+        self.spare = None
+        return handed
 
 
 class HolderProcess(Forker):
@@ -52,40 +76,54 @@ class HolderProcess(Forker):
         super().__init__(warmth)
         self.channel = channel
         self.held = HeldManifest(path)
+        self.hot_pages = HotPages()
         self.selector.register(channel, selectors.EVENT_READ, self.receive)
         settle()
-        channel.sendall(READY)
+        self.tell(READY)
         self.warmth.chores = self.chores(self.warmth.chores)
 
     def chores(self, left: Iterator[None] | None) -> Iterator[None]:
         """What can be prepared of this project, and then what its parent had left when it was forked."""
         yield from self.held.prepare()
+        yield from words([self.held.project])
+        yield from self.compile_templates()
         settle()
         self.tell(PREPARED if self.held.is_prepared else PREPARED_IN_PART)
         yield from left or ()
 
     def receive(self) -> None:
-        header, fds, _, _ = socket.recv_fds(self.channel, 8, 1)
-        if not header:
+        handed = receive_request(self.channel)
+        if handed is None:
             self.retire()
-            return
-        request = json.loads(read_exactly(self.channel, int.from_bytes(header, "big")))
-        self.fork_run(socket.socket(fileno=fds[0]), request)
+        else:
+            self.fork_run(*handed)
 
     def ended(self, run: Run) -> None:
         self.tell(RUN_ENDED)
+        if self.warmth.chores is None:
+            self.warmth.chores = self.compile_templates()
 
-    def tell(self, what: bytes) -> None:
+    def compile_templates(self) -> Iterator[None]:
+        """What the run has noted."""
+        yield from self.warmth.templates.compile(self.held.texts())
+
+    def fork_spare(self) -> None:
+        own = memory.private(os.getpid())
+        super().fork_spare()
+        if self.spare is not None:
+            self.tell(f"{SPARE} {self.spare.pid} {own}")
+
+    def tell(self, what: str) -> None:
         """The parent, if it still listens."""
         try:
-            self.channel.sendall(what)
+            self.channel.sendall(what.encode() + b"\n")
         except OSError:
             pass
 
     def retire(self) -> None:
         """The parent let go of this holder, or it has to let go of the parent."""
         if not self.draining:
-            self.draining = True
+            super().retire()
             self.selector.unregister(self.channel)
             self.channel.close()
 
@@ -99,15 +137,3 @@ def hold(warmth: Warmth, channel: socket.socket, path: str) -> NoReturn:
         # An unreadable parse state is dbt's to tell of: runs are forked without it.
         traceback.print_exc()
     os._exit(1)
-
-
-def read_exactly(channel: socket.socket, length: int) -> bytes:
-    chunks = bytearray()
-    while len(chunks) < length:
-        chunk = channel.recv(length - len(chunks))
-        if not chunk:
-            raise EOFError
-        chunks += chunk
-    return bytes(chunks)
-
-

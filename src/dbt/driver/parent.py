@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import memory
-from forked_run import answer_on
-from forking import Forker, Lines, Request, Run, Warmth, single_threaded
+from forked_run import Request, Warmth
+from forking import Forker, Run, single_threaded
 from held_manifest import Identity, identity
-from holders import PREPARED, PREPARED_IN_PART, READY, RUN_ENDED, Holder, hold
+from holders import PREPARED, READY, RUN_ENDED, SPARE, Holder, hold
+from wire import Line, answer_on
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Parent(Forker):
                 answer_on(connection)({"error": f"no request: {problem}"})
                 connection.close()
 
-        self.selector.register(connection, selectors.EVENT_READ, Lines(connection, done).receive)
+        self.selector.register(connection, selectors.EVENT_READ, Line(connection, done).receive)
 
     def answer(self, connection: socket.socket, request: Request) -> None:
         if request.get("stats"):
@@ -128,30 +129,32 @@ class Parent(Forker):
         self.selector.register(mine, selectors.EVENT_READ, lambda: self.hear(holder))
 
     def hear(self, holder: Holder) -> None:
-        try:
-            said = holder.channel.recv(256)
-        except OSError:
-            said = b""
-        if not said:
+        told = holder.hear()
+        if told is None:
             if not holder.ready:
                 self.unfit[holder.path] = holder.identity
             self.let_go(holder)
             # It may have ended over code that has changed, which ends this process as well.
             self.retire_if_unable()
             return
-        if READY in said:
-            holder.ready = True
-            self.unfit.pop(holder.path, None)
-        if PREPARED in said:
-            holder.prepared = True
-        if any(each in said for each in (READY, PREPARED, PREPARED_IN_PART)):
-            self.limit_memory()
-        holder.running -= said.count(RUN_ENDED)
-        self.keep(holder.path)
+        for line in told:
+            what, *values = line.split(" ") if line.startswith(SPARE) else [line]
+            if what == READY:
+                holder.ready = True
+                self.unfit.pop(holder.path, None)
+            elif what == PREPARED:
+                holder.prepared = True
+            elif what == RUN_ENDED:
+                holder.running -= 1
+            elif what == SPARE:
+                holder.spare, holder.own_bytes = (int(value) for value in values)
+        self.limit_memory()
+        if self.holders.get(holder.path) is holder:
+            self.keep(holder.path)
 
     def limit_memory(self) -> None:
         used = memory.resident(os.getpid())
-        sizes = {path: memory.private(holder.pid) for path, holder in self.holders.items()}
+        sizes = {path: holder.size() for path, holder in self.holders.items()}
         while self.holders and used + sum(sizes[path] for path in self.holders) > self.limits.memory:
             self.let_go_oldest()
 
@@ -181,7 +184,8 @@ class Parent(Forker):
                     "isPrepared": holder.prepared,
                     "isCurrent": holder.identity == identity(holder.path),
                     "running": holder.running,
-                    "privateBytes": memory.private(holder.pid),
+                    "sparePid": holder.spare,
+                    "privateBytes": holder.size(),
                 }
                 for holder in self.holders.values()
             ],

@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 import memory
-from forked_run import answer_on, run_forked
-from forking import Lines, Warmth
+from forked_run import Request, Warmth, run_forked
 from parent import report
+from wire import answer_on, read_line
 
 
 def serve_once(warmth: Warmth, listener: socket.socket) -> None:
@@ -31,7 +31,7 @@ def serve_once(warmth: Warmth, listener: socket.socket) -> None:
             answer_on(connection)({"error": f"{changed} has changed"})
             return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        run_forked(request, connection, warmth.imported, warmth.threads, warmth.printed)
+        run_forked(request, connection, warmth)
 
 
 def stats(warmth: Warmth) -> dict[str, Any]:
@@ -57,16 +57,13 @@ def requests(warmth: Warmth, listener: socket.socket) -> Any:
                 warmth.chores = None
 
 
-def read_request(listener: socket.socket) -> tuple[dict[str, Any] | None, socket.socket]:
+def read_request(listener: socket.socket) -> tuple[Request | None, socket.socket]:
     connection, _ = listener.accept()
     connection.settimeout(5.0)
-    lines: list[bytes] = []
-    reader = Lines(connection, lines.append)
-    while not lines:
-        reader.receive()
+    line = read_line(connection)
     connection.settimeout(None)
     try:
-        return json.loads(lines[0]), connection
+        return json.loads(line), connection
     except ValueError:
         connection.close()
         return None, connection

@@ -6,10 +6,11 @@ It is started in an empty folder of its own, with the environment that dbt is to
 stdout when it can fork, and `retired` when it takes no runs any more. When stdin ends, the server is gone: nothing new
 is accepted, and it ends with its last child.
 
-A job connects to the socket, at any time, and sends one line of JSON:
+A job connects to the socket, at any time, and sends two lines of JSON. The first announces a run, so that all is there
+when the job has done what else it has to do; the second is the run:
 
-    {"args": [...], "cwd": "/…", "env": {...}, "stdout": "/…", "stderr": "/…", "events": "/…",
-     "parseState": "/…" | null, "manifest": "/…" | null}
+    {"parseState": "/…" | null, "stdout": "/…", "stderr": "/…", "events": "/…"}
+    {"args": [...], "cwd": "/…", "env": {...}, "manifest": "/…" | null}
 
 where stdout, stderr and events are Unix sockets of the job's, to which the child connects, parseState is the path of
 the project's partial_parse.msgpack, and manifest that of a manifest.json to work from instead. Answers, a line of JSON
@@ -50,12 +51,15 @@ def main() -> None:
 
     import chores
     import describe_engine
+    import forked_run
     import forking
+    import hot_templates
     import import_environment
     import loaded_code
     import native_threads
     import parent
     import quick_json
+    import quick_lookups
     import quick_relations
     import spare_process
     import warm_imports
@@ -69,13 +73,17 @@ def main() -> None:
     alone = contextlib.nullcontext() if options.no_fork else threads.none_started()
     with alone, imported.watched(), warm_imports.output_kept(printed):
         warm_imports.import_all(adapters)
+        quick_lookups.install()
     quick_json.install()
     quick_relations.install()
+    templates = hot_templates.HotTemplates()
+    templates.install()
     # once here rather than in each child
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()
-    warmth = forking.Warmth(imported, threads, bytes(printed), loaded_code.LoadedCode(), chores.chores(adapters))
+    code = loaded_code.LoadedCode()
+    warmth = forked_run.Warmth(imported, threads, bytes(printed), code, chores.chores(adapters), templates)
     forking.settle()
     parent.report("ready")
     if options.no_fork:
