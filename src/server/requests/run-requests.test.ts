@@ -152,6 +152,29 @@ test("what the server makes of a request", async (t) => {
   });
 });
 
+test("the same post, made twice at once, is one run with its envelope, whichever completes it", async (t) => {
+  const server = await started();
+  t.after(() => server.stop());
+  const { records } = server.state;
+  const { create } = records;
+  const headers = { "idempotency-key": "twice" };
+  const body = project();
+  let second: ReturnType<TestService["post"]> | undefined;
+  // The first holds the key, and has stored its envelope, when the second comes.
+  records.create = async <T extends object>(collection: string, id: string, data: T) => {
+    if (collection === "runs" && second === undefined) {
+      second = server.post(body, headers);
+      await second;
+    }
+    return create.call(records, collection, id, data) as ReturnType<typeof create<T>>;
+  };
+  const first = await server.post(body, headers);
+  records.create = create;
+  assert.deepEqual([first.created, (await second)?.created], [false, true]);
+  assert.equal((await second)?.run.id, first.run.id);
+  assert.match(String((await server.state.envelopes.take(first.run.id))?.["profiles"]), /hunter2/);
+});
+
 test("an idempotency key is one run; with another request it is a conflict", async () => {
   const server = await started();
   try {

@@ -172,7 +172,8 @@ export function createRunRequests(params: RunRequestsParams): CreateRun {
   ): Promise<CreatedRun> {
     await state.envelopes.put(run.id, asJson(envelope));
     const creation = await stores.runs.create(run, key);
-    if (creation.kind !== "created" || creation.run.id !== run.id) await state.envelopes.discard(run.id);
+    // A run of this id has its envelope from here, even where the same post, made twice, was faster to complete it.
+    if (creation.kind === "conflict" || creation.run.id !== run.id) await state.envelopes.discard(run.id);
     if (creation.kind === "conflict") {
       throw new AppError("idempotency_conflict", "The idempotency key stands for a run with another request.", {
         hint: "Use another Idempotency-Key for another request",
