@@ -226,16 +226,18 @@ for wrong in ("{% if %}", "{{ unclosed"):
             continue
         raise AssertionError(wrong)
 
-environment(native=True).compile("a secret value")
-templates.note()
-assert hot_templates.digest("a secret value") not in templates._noted()
+before = len(templates._compiled)
 pid = os.fork()
 if pid == 0:
+    templates.begin()
+    assert environment().compile(MACRO) is code
+    environment(native=True).compile("a secret value")
     environment().compile("{{ used_in_a_run }}")
+    assert len(templates._compiled) == before
     templates.note()
     os._exit(0)
-os.waitpid(pid, 0)
-before = len(templates._compiled)
+assert os.waitpid(pid, 0)[1] == 0
+assert hot_templates.digest("a secret value") not in templates._noted()
 assert len(list(templates.compile(["{{ never_used }}", "{{ used_in_a_run }}", MACRO]))) == 2
 assert len(templates._compiled) == before + 1
 `);

@@ -69,6 +69,7 @@ def run_forked(
     # From here on the command runs, unless the job has turned to another way of running it by now.
     if streams[0].recv(1) == b"":
         os._exit(0)
+    warmth.templates.begin()
     if hot_pages is not None:
         hot_pages.begin()
     events_fd = take_over(streams)
@@ -176,9 +177,10 @@ def end(code: int, connection: socket.socket, templates: HotTemplates, hot_pages
     finally:
         let_go(connection)
         answer_on(connection)({"ending": code})
-        templates.note()
-        if hot_pages is not None:
-            hot_pages.note()
+        with contextlib.suppress(Exception):
+            templates.note()
+            if hot_pages is not None:
+                hot_pages.note()
         os._exit(code)
 
 

@@ -70,7 +70,7 @@ class Forker:
                 except Exception:
                     traceback.print_exc()
             if not ready:
-                self.do_chore()
+                self.do_chores()
 
     def patience(self) -> float | None:
         if self.draining:
@@ -80,11 +80,18 @@ class Forker:
         is_due = self.hot_pages is not None and self._wants_spare and self.spare is None and not self.runs
         return SPARE_AFTER_SECONDS if is_due else None
 
-    def do_chore(self) -> None:
-        chores = self.warmth.chores
-        if chores is None:
-            self.fork_spare()
-        elif next(chores, self) is self:
+    def do_chores(self) -> None:
+        """The next of them. What fails is left to the runs."""
+        chores, has_ended = self.warmth.chores, False
+        try:
+            if chores is None:
+                self.fork_spare()
+            else:
+                has_ended = next(chores, self) is self
+        except Exception:
+            traceback.print_exc()
+            has_ended, self._wants_spare = True, False
+        if has_ended:
             self.warmth.chores = None
             settle()
 
@@ -139,6 +146,11 @@ class Forker:
             self._wants_spare = False
             return
         self.spare = Spare(pid, mine)
+
+    def lose_spare(self) -> None:
+        """It died, for want of memory perhaps: another one is made after the next run."""
+        self.drop_spare()
+        self._wants_spare = False
 
     def drop_spare(self) -> None:
         if self.spare is not None:
@@ -215,9 +227,7 @@ class Forker:
             if pid == 0:
                 return
             if self.spare is not None and self.spare.pid == pid:
-                self.drop_spare()
-                # For want of memory, perhaps: another one is made after the next run.
-                self._wants_spare = False
+                self.lose_spare()
             run = self.runs.pop(pid, None)
             if run is None:
                 continue

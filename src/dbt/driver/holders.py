@@ -41,8 +41,8 @@ class Holder:
     ready: bool = False
     # what can be computed from the manifest beforehand is
     prepared: bool = False
-    # it has one if this is not None
-    spare: int | None = None
+    # its pid; 0 where there is none
+    spare: int = 0
     # without what it has from its parent; a spare shares it
     own_bytes: int = 0
     heard: bytes = b""
@@ -67,7 +67,7 @@ class Holder:
         """Passes a run on; false where the holder is gone."""
         handed = send_request(self.channel, connection, request)
         self.running += handed
-        self.spare = None
+        self.spare = 0
         return handed
 
 
@@ -112,6 +112,10 @@ class HolderProcess(Forker):
         super().fork_spare()
         if self.spare is not None:
             self.tell(f"{SPARE} {self.spare.pid} {own}")
+
+    def lose_spare(self) -> None:
+        super().lose_spare()
+        self.tell(f"{SPARE} 0 0")
 
     def tell(self, what: str) -> None:
         """The parent, if it still listens."""

@@ -35,6 +35,8 @@ class HotTemplates:
         self._shared = mmap.mmap(-1, HEADER_BYTES + NOTED * DIGEST_BYTES)
         self._compiled: dict[Key, CodeType] = {}
         self._used: dict[str, None] = {}
+        # until this is a run: one that parses a whole project compiles tens of thousands, each of them once
+        self._keeps = True
         # dbt's own, unless it is one that works in another way
         self._jinja: Any = None
 
@@ -58,21 +60,26 @@ class HotTemplates:
             if type(source) is not str or args or kwargs or getattr(jinja, "MACRO_DEBUGGING", True):
                 return original(environment, source, *args, **kwargs)
             key = (type(environment), environment.undefined is jinja2.Undefined, source)
-            code = self._compiled.get(key)
-            if code is None:
-                code = self._compiled[key] = original(environment, source)
+            code = self._compiled.get(key) or original(environment, source)
+            if self._keeps:
+                self._compiled[key] = code
             # Others render plain values, which may be secrets.
-            if type(environment) is kinds[0]:
+            elif type(environment) is kinds[0] and len(self._used) < NOTED:
                 self._used[source] = None
             return code
 
         for kind in kinds:
             kind.compile = compile  # type: ignore[union-attr]
 
+    def begin(self) -> None:
+        """In a fork that becomes a run."""
+        self._keeps = False
+
     def note(self) -> None:
         """In a run that has ended."""
         noted = self._noted()
-        new = [each for source in self._used if (each := digest(source)) not in noted]
+        # Threads that dbt has left behind may still compile.
+        new = [each for source in list(self._used) if (each := digest(source)) not in noted]
         if new:
             last = [*noted, *new][-NOTED:]
             self._shared[HEADER_BYTES : HEADER_BYTES + len(last) * DIGEST_BYTES] = b"".join(last)
@@ -91,7 +98,6 @@ class HotTemplates:
                     # dbt will say so, should it ever need this one
                     pass
                 yield
-        self._used.clear()
 
     def _noted(self) -> dict[bytes, None]:
         count = min(int.from_bytes(self._shared[:HEADER_BYTES], "big"), NOTED)

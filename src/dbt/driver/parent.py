@@ -7,6 +7,7 @@ import os
 import selectors
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from forking import Forker, Run, single_threaded
 from held_manifest import Identity, identity
 from holders import PREPARED, READY, RUN_ENDED, SPARE, Holder, hold
 from wire import Line, answer_on
+
+
+SPARE_SETTLED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Parent(Forker):
         # runs, and those of them that were given to a holder
         self.forked = 0
         self.handed = 0
+        # when a spare that was forked a moment ago has its memory
+        self._measure_at: float | None = None
         self.selector.register(listener, selectors.EVENT_READ, self.accept)
         self.selector.register(sys.stdin, selectors.EVENT_READ, self.hear_server)
 
@@ -148,9 +154,24 @@ class Parent(Forker):
                 holder.running -= 1
             elif what == SPARE:
                 holder.spare, holder.own_bytes = (int(value) for value in values)
+                self._measure_at = time.monotonic() + SPARE_SETTLED_SECONDS
         self.limit_memory()
         if self.holders.get(holder.path) is holder:
             self.keep(holder.path)
+
+    def patience(self) -> float | None:
+        own = super().patience()
+        if self._measure_at is None:
+            return own
+        left = max(0.0, self._measure_at - time.monotonic())
+        return left if own is None else min(own, left)
+
+    def do_chores(self) -> None:
+        if self._measure_at is not None and time.monotonic() >= self._measure_at:
+            self._measure_at = None
+            self.limit_memory()
+        else:
+            super().do_chores()
 
     def limit_memory(self) -> None:
         used = memory.resident(os.getpid())
@@ -184,7 +205,7 @@ class Parent(Forker):
                     "isPrepared": holder.prepared,
                     "isCurrent": holder.identity == identity(holder.path),
                     "running": holder.running,
-                    "sparePid": holder.spare,
+                    "sparePid": holder.spare or None,
                     "privateBytes": holder.size(),
                 }
                 for holder in self.holders.values()

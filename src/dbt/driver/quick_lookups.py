@@ -23,8 +23,9 @@ def remember_plugins() -> None:
     prefix = getattr(manager, "PLUGIN_MODULE_PREFIX", None)
     if not isinstance(look, classmethod) or not isinstance(prefix, str):
         return
-    found = {name: import_module(name) for _, name, _ in pkgutil.iter_modules() if name.startswith(prefix)}
+    found = {name: sys.modules.get(name) for _, name, _ in pkgutil.iter_modules() if name.startswith(prefix)}
     path = list(sys.path)
+    # Others than those that dbt needs itself may start threads, beside which nothing could be forked.
     if None in found.values():
         return
 

@@ -40,7 +40,8 @@ def send_request(channel: socket.socket, connection: socket.socket, request: Req
 def receive_request(channel: socket.socket) -> tuple[socket.socket, Request] | None:
     """What the other end sent; None where it is gone."""
     header, fds, _, _ = socket.recv_fds(channel, 8, 1)
-    if not header:
+    # No descriptor comes where this process may open no more.
+    if not header or not fds:
         return None
     connection = socket.socket(fileno=fds[0])
     return connection, json.loads(read_exactly(channel, int.from_bytes(header, "big")))

@@ -30,7 +30,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import glob
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -99,6 +101,8 @@ def remove_own_files(socket_path: str) -> None:
     """The server does so as well, but it may be gone."""
     folder = os.path.dirname(socket_path)
     own = os.getcwd()
+    for run in glob.glob(os.path.join(folder, "run-*")):
+        shutil.rmtree(run, ignore_errors=True)
     for path in (socket_path, os.path.join(own, ".env"), os.path.join(folder, "log")):
         with contextlib.suppress(OSError):
             os.unlink(path)
