@@ -116,7 +116,7 @@ export function createDispatcher(params: DispatcherParams): Dispatcher {
   /** Lets the waiting job begin; where that has come to nothing meanwhile, the run is launched as any other. */
   async function adopt(run: Run, launch: Launch | undefined): Promise<void> {
     const [mayBegin, hasEnded] = await Promise.all([isAlone || hasPlace(run), launch !== undefined && isGone(launch)]);
-    if (hasEnded) await launches.forget(run.id);
+    if (hasEnded) await launches.withdraw(run.id);
     else if (!mayBegin) {
       await launches.giveBack(run.id);
       lookAgain();

@@ -39,7 +39,7 @@ test("a launch that was made ahead is adopted by one server, and shown when its 
   assert.deepEqual([await other.isUnderWay("r"), await other.get("r")], [true, undefined]);
   assert.equal((await recordOf("r"))?.ahead?.step, "taken");
   assert.equal(await one.letGo("r"), true);
-  assert.deepEqual(await one.get("r"), { kind: "cloud-run", id: "e", launchedAtMs: now() });
+  assert.deepEqual(await one.get("r"), { kind: "cloud-run", id: "e", launchedAtMs: now(), wasAhead: true });
   assert.equal((await other.claim("r")).kind, "no");
   assert.equal(await one.letGo("gone"), false);
 });
@@ -60,12 +60,51 @@ test("what a server that is gone has taken is another's after a while; what is o
   const { one, other, passes, launchedAhead } = await servers(context);
   await launchedAhead("taken", "promised");
   await one.claim("taken");
-  await launchedAhead("asked", "promised", "launching");
   await launchedAhead("old", "promised");
   passes(2 * MINUTE_MS);
   assert.equal((await other.claim("taken")).kind, "adopted");
-  // Nobody knows whether Google was asked.
-  assert.equal((await other.claim("asked")).kind, "claimed");
   passes(14 * MINUTE_MS);
   assert.equal((await other.claim("old")).kind, "claimed");
+});
+
+test("nobody knows whether Google was asked for it: a launch ahead is waited for only a moment", async (context) => {
+  const { one, other, passes, launchedAhead } = await servers(context);
+  await launchedAhead("promised", "promised", "launching");
+  await launchedAhead("let-go", "promised", "launching");
+  assert.equal((await one.claim("let-go")).kind, "adopted");
+  await one.letGo("let-go");
+  passes(10_000);
+  assert.equal(await other.isUnderWay("let-go"), true);
+  passes(6_000);
+  assert.equal(await other.isUnderWay("let-go"), false);
+  assert.equal((await other.claim("let-go")).kind, "claimed");
+  assert.equal((await other.claim("promised")).kind, "claimed");
+  passes(16_000);
+  assert.equal(await one.isUnderWay("promised"), true, "it is a launch as any other now");
+});
+
+test("what is withdrawn or forgotten may be another's by now", async (context) => {
+  const { one, other, launchedAhead, recordOf } = await servers(context);
+  await launchedAhead("r", "promised");
+  assert.equal((await one.claim("r")).kind, "adopted");
+  await one.withdraw("r");
+  assert.equal(await recordOf("r"), undefined);
+  assert.equal((await other.claim("r")).kind, "claimed");
+  await one.withdraw("r");
+  assert.equal((await recordOf("r"))?.id, "other");
+
+  await launchedAhead("s", "promised");
+  await one.claim("s");
+  await one.letGo("s");
+  const launch = await one.get("s");
+  assert.ok(launch?.wasAhead);
+  await one.forgetLetGo("s", { ...launch, id: "earlier" });
+  assert.equal((await recordOf("s"))?.id, "e");
+  await one.forgetLetGo("s", launch);
+  assert.equal(await recordOf("s"), undefined);
+  await one.claim("s");
+  await one.done("s", { kind: "cloud-run", id: "e" });
+  await one.forgetLetGo("s", launch);
+  assert.equal((await recordOf("s"))?.wasAhead, undefined, "one as any other is kept");
+  assert.equal((await recordOf("s"))?.id, "e");
 });

@@ -4,7 +4,13 @@
  */
 import type { Execution } from "../executors/port.ts";
 import { update } from "../state/compare-and-set.ts";
-import { EXECUTIONS, type ExecutionStore, type LaunchClaim, type LaunchedExecution } from "../state/executions.ts";
+import {
+  EXECUTIONS,
+  type ExecutionStore,
+  type LaunchClaim,
+  type LaunchedExecution,
+  withdrawAhead,
+} from "../state/executions.ts";
 import type { RecordStore } from "../state/port.ts";
 
 export type Launch = LaunchedExecution<Execution["kind"]>;
@@ -30,6 +36,10 @@ export interface Launches {
   letGo(runId: string): Promise<boolean>;
   /** Gives an adopted launch back: its job goes on waiting. */
   giveBack(runId: string): Promise<void>;
+  /** Forgets an adopted launch whose job has ended, if it is not another's by now. */
+  withdraw(runId: string): Promise<void>;
+  /** Forgets a launch that was let go and came to nothing, if it is that one still: the run may be launched once more. */
+  forgetLetGo(runId: string, launch: Launch): Promise<void>;
   /** Undefined where the run was not launched, or is being launched now. */
   get(runId: string): Promise<Launch | undefined>;
   /** Whether the run was launched, or somebody is at it now. */
@@ -48,12 +58,19 @@ export interface LaunchesParams {
 
 /** Longer than a launch is tried; clocks of servers may differ by some seconds. */
 const CLAIM_MS = 90_000;
+/**
+ * For one made ahead, whose server may have gone before it asked for anything: a run must not wait for that. Where the
+ * answer was only late, two containers are launched, and one finds that there is nothing to do.
+ */
+const AHEAD_CLAIM_MS = 15_000;
 /** Nobody knows what has become of a container that was launched ahead so long ago: its job waits for a minute. */
 const AHEAD_MS = 15 * 60_000;
 
 export function createLaunches({ records, executions, serverId, isAlone, now }: LaunchesParams): Launches {
-  const isStale = ({ id, launchedAtMs }: LaunchClaim): boolean =>
-    (isAlone && id !== serverId) || now() - launchedAtMs > CLAIM_MS;
+  const isStale = ({ id, launchedAtMs, ahead, wasAhead }: LaunchClaim): boolean => {
+    const lastsMs = ahead !== undefined || wasAhead === true ? AHEAD_CLAIM_MS : CLAIM_MS;
+    return (isAlone && id !== serverId) || now() - launchedAtMs > lastsMs;
+  };
 
   const isBusy = (record: LaunchRecord): boolean => {
     const { ahead } = record;
@@ -84,9 +101,10 @@ export function createLaunches({ records, executions, serverId, isAlone, now }: 
     async letGo(runId) {
       const record = await update<LaunchRecord>(records, EXECUTIONS, runId, (data) => {
         if (data.ahead === undefined) return data;
-        const { ahead: _, ...adopted } = data;
+        const { ahead: _, ...launch } = data;
+        const letGo = { ...launch, wasAhead: true } as const;
         // From now on it has its time to begin; a claim keeps the time by which its server knows it.
-        return adopted.kind === "launching" ? adopted : { ...adopted, launchedAtMs: now() };
+        return letGo.kind === "launching" ? letGo : { ...letGo, launchedAtMs: now() };
       });
       return record !== undefined;
     },
@@ -94,6 +112,14 @@ export function createLaunches({ records, executions, serverId, isAlone, now }: 
       await update<LaunchRecord>(records, EXECUTIONS, runId, (data) =>
         data.ahead?.step === "taken" ? { ...data, ahead: { step: "promised", sinceMs: now() } } : data,
       );
+    },
+    async withdraw(runId) {
+      await withdrawAhead(records, runId, ["taken"]);
+    },
+    async forgetLetGo(runId, { kind, id }) {
+      const found = await records.get<LaunchRecord>(EXECUTIONS, runId);
+      const isThat = found?.data.wasAhead === true && found.data.kind === kind && found.data.id === id;
+      if (isThat) await records.remove(EXECUTIONS, runId, found.version);
     },
     async get(runId) {
       const data = (await records.get<LaunchRecord>(EXECUTIONS, runId))?.data;

@@ -55,6 +55,7 @@ export interface ReaperParams {
 /** Where a job is a container somewhere else: it takes long to start, and its heart beats slowly. */
 export const CLOUD_PATIENCE: Patience = { ...PATIENCE, claimMs: 600_000, heartMs: 150_000 };
 
+/** After either, what is pending and has no launch any more has to be dispatched. */
 export interface Reaper {
   /** Looks at every run that has not ended; resolves when that is done. Never rejects. */
   reap(): Promise<void>;
@@ -107,6 +108,8 @@ export function createReaper(params: ReaperParams): Reaper {
     if (status.state === "gone") {
       // As a process of another server, of which this one knows nothing, it would be gone, too.
       if (!params.isAlone && isUnseen(status) && ageMs < patience.unseenMs) return;
+      // It may have gone while it waited. Who asked for this look launches the run as any other, and that one counts.
+      if (launch.wasAhead === true) return launches.forgetLetGo(run.id, launch);
       const said = (await lastLine(params.jobOutput(run.id))) || (status.reason ?? "");
       const message = `The job ended before it began the run${said === "" ? "" : `: ${said}`}`;
       await endings.endPending(run, { status: "failed", reason: "launch_failed", message });

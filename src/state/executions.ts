@@ -19,6 +19,8 @@ export interface LaunchedExecution<Kind extends string = string> {
   readonly id: string;
   readonly launchedAtMs: number;
   readonly ahead?: Ahead;
+  /** It was made ahead, and its job has been let go since. */
+  readonly wasAhead?: true;
 }
 
 /** Made before a launch is tried. */
@@ -28,6 +30,7 @@ export interface LaunchClaim {
   readonly id: string;
   readonly launchedAtMs: number;
   readonly ahead?: Ahead;
+  readonly wasAhead?: true;
 }
 
 export interface ExecutionStore<Kind extends string = string> {
