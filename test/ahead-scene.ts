@@ -53,23 +53,22 @@ export interface Scene {
 }
 
 /** Does its work on a server of its own. */
-export async function scene(work: (scene: Scene) => Promise<void>, options: TestServiceOptions = {}): Promise<void> {
+export async function scene<T>(work: (scene: Scene) => Promise<T>, options: TestServiceOptions = {}): Promise<T> {
   const google = fakeExecutor();
   const server = await startService({ executor: google.executor, isAlone: false, ...options });
   try {
-    await work({ google, server });
+    return await work({ google, server });
   } finally {
     await server.stop();
   }
 }
 
-/** A project of which the server knows nothing yet. */
-export function project(request: Partial<RunRequest> = {}) {
+/** A project of which the server knows nothing yet, posted with a key of its own, or another's. */
+export function project(request: Partial<RunRequest> = {}, key: string = randomUUID()) {
   const text = `name: p${randomUUID().slice(0, 8)}\n`;
   const sha256 = sha256Of(text);
   const entries = [{ path: "dbt_project.yml", mode: "100644" as const, sha256, size: text.length }];
   const id = snapshotId(entries);
-  const key = randomUUID();
   const payload: RunRequest = { command: ["run"], snapshotId: id, workspace: { name: key }, ...request };
   const headers = { "idempotency-key": key, "x-dbt-remote-client": "client" };
   const send = (to: TestService, more: Readonly<Record<string, string>> = headers) =>

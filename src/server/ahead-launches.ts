@@ -57,17 +57,21 @@ export interface AheadLaunches {
 const COMES_BACK: ReadonlySet<string> = new Set(["snapshot_unknown", "blobs_missing"]);
 
 const WITHIN_MS = 60_000;
+/** A refusal waits so long at most for its launch to be under way. */
+const REFUSAL_MS = 1_000;
 
 export function createAheadLaunches(params: AheadLaunchesParams): AheadLaunches {
   const { records, executor, runs, serverId, wouldWaitFor, dispatch, maxRuns, now, onError } = params;
   let latestMs: readonly number[] = [];
   const underWay = new Set<Promise<void>>();
 
-  function inBackground(work: () => Promise<void>): void {
+  /** Never rejects. */
+  function inBackground(work: () => Promise<void>): Promise<void> {
     const done = work()
       .catch(onError)
       .finally(() => underWay.delete(done));
     underWay.add(done);
+    return done;
   }
 
   const quietly = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
@@ -96,10 +100,16 @@ export function createAheadLaunches(params: AheadLaunchesParams): AheadLaunches 
     const record = await update<LaunchRecord>(records, EXECUTIONS, runId, (data) => {
       if (!isOwn(data, claim)) return data;
       const { ahead, launchedAtMs } = data;
-      return ahead === undefined ? { ...execution, launchedAtMs: now() } : { ...execution, launchedAtMs, ahead };
+      if (ahead !== undefined) return { ...execution, launchedAtMs, ahead };
+      return { ...execution, launchedAtMs: now(), wasAhead: true };
     });
-    // Nobody wants it any more.
-    if (record === undefined) await executor.kill(execution);
+    // Where the run was launched by another meanwhile, its two jobs settle between them whose it is.
+    if (record === undefined) await killUnwanted(runId, execution);
+  }
+
+  /** A post may have failed behind its run: the job may just have begun that. */
+  async function killUnwanted(runId: string, execution: Execution): Promise<void> {
+    if ((await runs.get(runId)) === undefined) await executor.kill(execution);
   }
 
   async function forget(runId: string, claim: LaunchClaim): Promise<void> {
@@ -110,7 +120,13 @@ export function createAheadLaunches(params: AheadLaunchesParams): AheadLaunches 
     }
   }
 
+  const isFull = (): boolean => {
+    latestMs = latestMs.filter((each) => now() - each < WITHIN_MS);
+    return latestMs.length >= maxRuns;
+  };
+
   async function begin(post: KeyedPost, runId: string, start: () => Promise<Execution>): Promise<void> {
+    if (isFull()) return;
     const { workspace, access, requesterId, key } = post;
     const inTheWay = await Promise.all([
       wouldWaitFor({ workspace, access, warehouseFile: null }),
@@ -118,28 +134,26 @@ export function createAheadLaunches(params: AheadLaunchesParams): AheadLaunches 
       runs.findByKey(requesterId, key),
       runs.get(runId),
     ]);
-    if (inTheWay.some((each) => each !== undefined)) return;
+    if (inTheWay.some((each) => each !== undefined) || isFull()) return;
     const launchedAtMs = now();
-    latestMs = latestMs.filter((each) => launchedAtMs - each < WITHIN_MS);
-    if (latestMs.length >= maxRuns) return;
     latestMs = [...latestMs, launchedAtMs];
     const claim: LaunchClaim = {
       ...{ kind: "launching", id: serverId, launchedAtMs },
       ahead: { step: "offered", sinceMs: launchedAtMs },
     };
     if ((await records.create<LaunchRecord>(EXECUTIONS, runId, claim)) === undefined) return;
-    inBackground(() => launch(runId, claim, start));
+    void inBackground(() => launch(runId, claim, start));
   }
 
   async function abandon(runId: string, step: Ahead["step"]): Promise<void> {
     const record = await withdrawAhead<LaunchRecord>(records, runId, [step]);
     if (record === undefined || record.kind === "launching") return;
-    inBackground(() => executor.kill(record));
+    void inBackground(() => killUnwanted(runId, record));
   }
 
   return {
     of(post) {
-      const runId = reservedRunId(post.requesterId, post.key);
+      const runId = reservedRunId(post);
       const request: AheadRequest = { runId, jobProfile: post.jobProfile, access: post.access };
       const start = executor.ahead?.(request);
       if (start === undefined) return undefined;
@@ -165,9 +179,12 @@ export function createAheadLaunches(params: AheadLaunchesParams): AheadLaunches 
 
         async refused(error) {
           const comesBack = error instanceof AppError && COMES_BACK.has(error.code);
-          if (comesBack && (await isThere())) return;
-          if (comesBack) await quietly(() => begin(post, runId, start));
-          else if (await isThere()) {
+          if (comesBack) {
+            const launched = inBackground(async () => {
+              if (!(await isThere())) await begin(post, runId, start);
+            });
+            await atMost(REFUSAL_MS, launched);
+          } else if (await isThere()) {
             const isPromised = await promising;
             await quietly(() => abandon(runId, isPromised === true ? "promised" : "offered"));
           }
@@ -180,14 +197,29 @@ export function createAheadLaunches(params: AheadLaunchesParams): AheadLaunches 
     },
 
     async close() {
-      await Promise.all(underWay);
+      // One thing may have begun another.
+      while (underWay.size > 0) await Promise.all(underWay);
     },
   };
 }
 
-/** Of the run that a post with this key becomes, where a job was launched for it ahead: a UUID of version 8. */
-function reservedRunId(requesterId: string, key: string): string {
-  const hash = createHash("sha256").update(`ahead\0${requesterId}\0${key}`).digest();
+/** Resolves with the work, which never rejects, or when it takes longer. */
+async function atMost(limitMs: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
+}
+
+/**
+ * Of the run that a post with this key becomes, where a job was launched for it ahead: a UUID of version 8. A post with
+ * the same key and another job profile must not get a container of this one.
+ */
+function reservedRunId({ requesterId, key, jobProfile }: KeyedPost): string {
+  const parts = JSON.stringify(["ahead", requesterId, key, jobProfile]);
+  const hash = createHash("sha256").update(parts).digest();
   hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x80, 6);
   hash.writeUInt8((hash.readUInt8(8) & 0x3f) | 0x80, 8);
   const hex = hash.toString("hex");
