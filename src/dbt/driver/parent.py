@@ -13,13 +13,14 @@ from typing import Any
 
 import memory
 from forked_run import Request, Warmth
-from forking import Forker, Run, single_threaded
+from forking import CHORES_AT_LATEST_SECONDS, Forker, Run, single_threaded
 from held_manifest import Identity, identity
 from holders import PREPARED, READY, RUN_ENDED, SPARE, Holder, hold
 from wire import Line, answer_on
 
 
-SPARE_SETTLED_SECONDS = 1.0
+MEASURE_AFTER_SECONDS = 1.0
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Parent(Forker):
         # runs, and those of them that were given to a holder
         self.forked = 0
         self.handed = 0
-        # when a spare that was forked a moment ago has its memory
+        # when to see whether the memory is within its limit
         self._measure_at: float | None = None
+        # parse states that are to be held when there is time, and since when
+        self.put_off: dict[str, float] = {}
         self.selector.register(listener, selectors.EVENT_READ, self.accept)
         self.selector.register(sys.stdin, selectors.EVENT_READ, self.hear_server)
 
@@ -103,9 +106,11 @@ class Parent(Forker):
     def ended(self, run: Run) -> None:
         if run.parse_state is not None:
             self.keep(run.parse_state)
+        self.keep_put_off()
 
     def keep(self, path: str) -> None:
         """After a run: sees to it that a holder has the project's parse state as it is now."""
+        since = self.put_off.pop(path, time.monotonic())
         now = identity(path)
         if now is None or self.draining or self.limits.projects == 0 or self.unfit.get(path) == now:
             return
@@ -115,10 +120,24 @@ class Parent(Forker):
             if holder.identity == now or not holder.ready:
                 return
             self.let_go(holder)
+        if self.is_crowded(since):
+            self.put_off[path] = since
+            while len(self.put_off) > self.limits.projects:
+                del self.put_off[next(iter(self.put_off))]
+            return
         while len(self.holders) >= self.limits.projects:
             self.let_go_oldest()
         if single_threaded():
             self.start_holder(path, now)
+
+    def is_crowded(self, since: float) -> bool:
+        """Whether runs need all processors: what makes later ones faster would make these slower. Not for long."""
+        live = len(self.runs) + sum(holder.running for holder in self.holders.values())
+        return live >= PROCESSORS and time.monotonic() - since < CHORES_AT_LATEST_SECONDS
+
+    def keep_put_off(self) -> None:
+        for path in list(self.put_off):
+            self.keep(path)
 
     def start_holder(self, path: str, now: Identity) -> None:
         mine, theirs = socket.socketpair()
@@ -154,22 +173,27 @@ class Parent(Forker):
                 holder.running -= 1
             elif what == SPARE:
                 holder.spare, holder.own_bytes = (int(value) for value in values)
-                self._measure_at = time.monotonic() + SPARE_SETTLED_SECONDS
-        self.limit_memory()
+        # Measuring takes the kernel a while, and a spare has its memory only after a moment.
+        self._measure_at = self._measure_at or time.monotonic() + MEASURE_AFTER_SECONDS
         if self.holders.get(holder.path) is holder:
             self.keep(holder.path)
+        self.keep_put_off()
 
     def patience(self) -> float | None:
+        now = time.monotonic()
+        times = [since + CHORES_AT_LATEST_SECONDS for since in self.put_off.values()]
+        if self._measure_at is not None:
+            times.append(self._measure_at)
         own = super().patience()
-        if self._measure_at is None:
-            return own
-        left = max(0.0, self._measure_at - time.monotonic())
-        return left if own is None else min(own, left)
+        return min([*([] if own is None else [own]), *(max(0.0, at - now) for at in times)], default=None)
 
     def do_chores(self) -> None:
-        if self._measure_at is not None and time.monotonic() >= self._measure_at:
+        now = time.monotonic()
+        if self._measure_at is not None and now >= self._measure_at:
             self._measure_at = None
             self.limit_memory()
+        elif any(now >= since + CHORES_AT_LATEST_SECONDS for since in self.put_off.values()):
+            self.keep_put_off()
         else:
             super().do_chores()
 
