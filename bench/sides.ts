@@ -110,6 +110,10 @@ export async function remoteSide(stopwatch: Stopwatch, project: string, options:
       });
     },
     async memory() {
+      await until("all that is kept for the next run", async () => {
+        const [warm] = (await metrics()).warm;
+        return warm?.stats?.holders.every(({ isPrepared, sparePid }) => isPrepared && sparePid !== null);
+      });
       const stats = (await metrics()).warm[0]?.stats;
       const MiB = (bytes: number) => bytes / 2 ** 20;
       return {

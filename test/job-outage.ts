@@ -1,6 +1,5 @@
 /** A whole job that reaches neither Firestore nor Cloud Storage for a while, dbt's end included; shared by a short and a long test. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { EMPTY_ENVELOPE } from "../src/core/envelope.ts";
 import { executeRun } from "../src/job/execute-run.ts";
@@ -8,6 +7,7 @@ import { createStopSwitch } from "../src/job/stopping.ts";
 import { snapshotId } from "../src/snapshot/entry.ts";
 import { readAll } from "../src/state/read-all.ts";
 import { createStores } from "../src/state/stores.ts";
+import { containerSettings } from "./container-settings.ts";
 import { tempFolder } from "./folders.ts";
 import { openGcpStates } from "./gcp-states.ts";
 import { newRun } from "./new-run.ts";
@@ -31,18 +31,7 @@ export async function jobOutage(context: TestContext, cutMs: number): Promise<vo
   assert.equal((await leases.acquire(await runs.require(runId), 1, 60_000)).kind, "acquired");
 
   const dataDir = tempFolder("container");
-  const settings = {
-    ...{ runId, root: undefined, dataDir, fixedBase: join(dataDir, "run"), execution: undefined, jobEnv: [] },
-    ...{
-      taskTimeoutMs: undefined,
-      aheadWaitMs: 0,
-      wakeUrl: undefined,
-      python: undefined,
-      profilesDir: undefined,
-      warm: undefined,
-    },
-    ...{ google: { projectId: "p", bucket: "b", database: undefined }, debug: false },
-  };
+  const settings = containerSettings({ runId, dataDir }, { projectId: "p", bucket: "b" });
   const ended = executeRun({
     ...{ settings, env: {}, state: job.state, stores: storesOf(job), stop: createStopSwitch(), now: Date.now },
     engine: scriptedDbt({ lines: LINES, forMs: PRINTS_FOR_MS }),

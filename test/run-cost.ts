@@ -1,7 +1,6 @@
 /** What one run asks of Google, from its post to its end: server and job as they are, over the emulators, dbt scripted. */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import type { DbtInvocation } from "../src/dbt/port.ts";
 import type { Executor } from "../src/executors/port.ts";
 import { connectGcp } from "../src/gcp/connect.ts";
@@ -14,6 +13,7 @@ import { snapshotId } from "../src/snapshot/entry.ts";
 import { logFolder } from "../src/state/gcp/log-pieces.ts";
 import { openGcpState } from "../src/state/gcp/open.ts";
 import { createStores } from "../src/state/stores.ts";
+import { containerSettings } from "./container-settings.ts";
 import { countUse, type UseCounts } from "./count-use.ts";
 import { gcpPlace } from "./emulators.ts";
 import { tempFolder } from "./folders.ts";
@@ -129,18 +129,7 @@ function executorOf({ job: state, dbt, print, onStart, projectId, bucket }: Exec
     kind: "cloud-run",
     async launch({ runId }) {
       const execution = `projects/${projectId}/locations/l/jobs/j/executions/${runId}`;
-      const settings = {
-        ...{ runId, root: undefined, dataDir, fixedBase: join(dataDir, "run"), execution, jobEnv: [], debug: false },
-        ...{
-          taskTimeoutMs: undefined,
-          aheadWaitMs: 0,
-          wakeUrl: undefined,
-          python: undefined,
-          profilesDir: undefined,
-          warm: undefined,
-        },
-        google: { projectId, bucket, database: undefined },
-      };
+      const settings = containerSettings({ runId, dataDir, execution }, { projectId, bucket });
       const stores = createStores({ state, now: Date.now, snapshotId });
       const env = { DBT_JOB_LOG_FORMAT: "json", DBT_JOB_FRESH: "1" };
       const scripted = scriptedDbt(dbt);

@@ -89,3 +89,30 @@ test("a refusal reads little, and waits for it only so long", { timeout: 60_000 
     { started: false, settings: { maxRuns: 1 } },
   );
 });
+
+test("a launch ahead writes its record three times more than another", async () => {
+  await scene(async ({ server, google }) => {
+    const { records } = server.state;
+    let writes = 0;
+    for (const name of ["create", "replace", "put"] as const) {
+      const write = records[name].bind(records) as (collection: string, ...rest: unknown[]) => Promise<unknown>;
+      Object.assign(records, {
+        [name]: async (collection: string, ...rest: unknown[]) => {
+          const done = await write(collection, ...rest);
+          if (collection === "executions" && (name === "put" || done !== undefined)) writes += 1;
+          return done;
+        },
+      });
+    }
+    const ordinary = project();
+    await ordinary.sendTo(server);
+    await ordinary.post(server);
+    assert.equal(writes, 2);
+    const ahead = project();
+    await ahead.refused(server);
+    await waitedFor(server, google);
+    await ahead.sendTo(server);
+    await ahead.post(server);
+    assert.equal(writes, 2 + 5);
+  });
+});

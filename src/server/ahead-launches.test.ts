@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { gate, project, recordOf, scene, waitedFor } from "../../test/ahead-scene.ts";
+import { gate, project, recordOf, type Scene, scene, waitedFor } from "../../test/ahead-scene.ts";
 import { until } from "../../test/programs.ts";
 import { startService } from "../../test/service-fixture.ts";
 import { AppError } from "../core/errors.ts";
@@ -95,15 +95,20 @@ test("a job that has given up, or has ended, is not its run's: that is launched 
   });
 });
 
+/** A run that is there before its executor has answered, which it does when it is let. */
+async function postedBeforeTheAnswer({ server, google }: Scene) {
+  const { opened, open } = gate();
+  google.answersWith(() => opened);
+  const { refused, sendTo, post } = project();
+  await refused(server);
+  await sendTo(server);
+  return { ...(await post(server)), open };
+}
+
 test("the executor's answer may come after the run, or be no", async (context) => {
   await context.test("late", () =>
     scene(async ({ server, google }) => {
-      const { opened, open } = gate();
-      google.answersWith(() => opened);
-      const { refused, sendTo, post } = project();
-      await refused(server);
-      await sendTo(server);
-      const { run } = await post(server);
+      const { run, open } = await postedBeforeTheAnswer({ server, google });
       assert.deepEqual([run.id, run.execution], [google.launched[0], null]);
       assert.deepEqual((await recordOf(server, run.id))?.ahead, undefined);
       open();
@@ -139,12 +144,7 @@ test("the executor's answer may come after the run, or be no", async (context) =
   );
   await context.test("no, after the run: it is launched as any other, and says why that fails", () =>
     scene(async ({ server, google }) => {
-      const { opened, open } = gate();
-      google.answersWith(() => opened);
-      const { refused, sendTo, post } = project();
-      await refused(server);
-      await sendTo(server);
-      const { run } = await post(server);
+      const { run, open } = await postedBeforeTheAnswer({ server, google });
       google.answersWith(() => Promise.reject(new AppError("state_unavailable", "No quota.")));
       open(new Error("no quota"));
       await until("its end", async () => (await server.stores.runs.require(run.id)).status === "failed");

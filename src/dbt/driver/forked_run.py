@@ -19,7 +19,7 @@ import traceback
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import dbt_driver
 from dbt_driver import Invocation, invoke, write_fully
@@ -28,9 +28,7 @@ from hot_templates import HotTemplates
 from import_environment import ImportEnvironment
 from loaded_code import LoadedCode
 from native_threads import NativeThreads
-from wire import answer_on, read_line
-
-Request = dict[str, Any]
+from wire import Request, answer_on, read_line
 
 # A job that takes longer between announcing a run and beginning it may have changed something.
 STALE_SECONDS = 1.0

@@ -13,11 +13,11 @@ import traceback
 from dataclasses import dataclass
 from typing import NoReturn
 
-from forked_run import Request, Warmth, run_forked
+from forked_run import Warmth, run_forked
 from held_manifest import HeldManifest
 from hot_pages import HotPages
 from spares import Spare, receive_request
-from wire import answer_on
+from wire import Request, answer_on
 
 # Chores wait for a moment without runs, but not longer than this: under constant load they pay off soonest.
 CHORES_AT_LATEST_SECONDS = 10.0

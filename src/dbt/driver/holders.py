@@ -12,11 +12,12 @@ from typing import NoReturn
 
 import memory
 from chores import words
-from forked_run import Request, Warmth
+from forked_run import Warmth
 from forking import Forker, Run, settle
 from held_manifest import HeldManifest, Identity
 from hot_pages import HotPages
 from spares import receive_request, send_request
+from wire import Request
 
 # What a holder tells its parent, a line each.
 READY = "ready"

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import memory
-from forked_run import Request, Warmth
+from forked_run import Warmth
 from forking import CHORES_AT_LATEST_SECONDS, Forker, Run, single_threaded
 from held_manifest import Identity, identity
 from holders import PREPARED, READY, RUN_ENDED, SPARE, Holder, hold
-from wire import Line, answer_on
-
+from wire import Line, Request, answer_on
 
 MEASURE_AFTER_SECONDS = 1.0
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 import memory
-from forked_run import Request, Warmth, run_forked
+from forked_run import Warmth, run_forked
 from parent import report
-from wire import answer_on, read_line
+from wire import Request, answer_on, read_line
 
 
 def serve_once(warmth: Warmth, listener: socket.socket) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import dataclass
-from typing import Any
 
-Request = dict[str, Any]
+from wire import Request
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+# What a job asks, and what it is answered.
+Request = dict[str, Any]
 Answer = Callable[[dict[str, Any]], None]
 
 
