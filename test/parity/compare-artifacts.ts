@@ -48,11 +48,23 @@ export function filesBelow(folder: string): string[] {
 function normalised(text: string, path: string, places: Places): unknown {
   if (!path.endsWith(".json")) return maskText(text, places);
   const value: unknown = JSON.parse(text);
-  return JSON.parse(maskText(JSON.stringify(strip(path === "graph_summary.json" ? byName(value) : value)), places));
+  return JSON.parse(maskText(JSON.stringify(strip(BY_NAME[path]?.(value) ?? value)), places));
+}
+
+/** Files in which dbt promises no order, and what puts them into one. */
+const BY_NAME: Readonly<Record<string, (content: unknown) => unknown>> = {
+  "graph_summary.json": summaryByName,
+  "run_results.json": resultsByName,
+};
+
+/** The results of a run stand in the order in which its nodes ended. */
+function resultsByName(content: unknown): unknown {
+  const run = content as { readonly results: readonly { readonly unique_id: string }[] };
+  return { ...run, results: run.results.toSorted((a, b) => (a.unique_id < b.unique_id ? -1 : 1)) };
 }
 
 /** dbt numbers the nodes of its graph as it met them while parsing, which a partial parse does in another order. */
-function byName(summary: unknown): unknown {
+function summaryByName(summary: unknown): unknown {
   type Numbered = Readonly<Record<string, { readonly name: string; readonly succ?: readonly number[] }>>;
   return Object.fromEntries(
     Object.entries(summary as Readonly<Record<string, unknown>>).map(([key, value]) => {

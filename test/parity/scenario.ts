@@ -14,7 +14,7 @@ export interface Step {
   readonly code?: number;
   /** Local dbt gets these as well: for what it would miss by itself. */
   readonly localOnlyArgs?: readonly string[];
-  /** Order is not promised (several threads, or an older dbt): lines and results are sorted before they are compared. */
+  /** dbt prints in no order (several threads): lines are sorted before they are compared. */
   readonly anyOrder?: boolean;
   /** A folder compared instead of `target/`. */
   readonly target?: string;

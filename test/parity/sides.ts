@@ -7,6 +7,7 @@ import { cli, copyProject, type Result, start, startServer, type TestServer, tem
 import { python as ownPython } from "../programs.ts";
 import { type ComparableFolder, comparable } from "./compare-artifacts.ts";
 import { maskLine, type Places } from "./mask.ts";
+import { nodesByName, withoutPlace } from "./order.ts";
 import type { Scenario, Step } from "./scenario.ts";
 
 export interface ParityOptions {
@@ -67,21 +68,7 @@ function outcome(side: Side, step: Step, result: Result, server: TestServer): Ou
     .map((line) => maskLine(line, places));
   const target = comparable(join(side.project, step.target ?? "target"), places, plain);
   const { code, stderr } = result;
-  return step.anyOrder
-    ? { code, stderr, lines: lines.map(withoutPlace).sort(), target: inOrder(target) }
-    : { code, stderr, lines, target };
-}
-
-/** A line less the node's place in the run, which also makes its row of dots longer or shorter. */
-const withoutPlace = (line: string): string => line.replace(/\b\d+ of (?=\d+ )/, "<n> of ").replace(/ \.{2,} /, " .. ");
-
-/** The results of a run in the order of its nodes' names. */
-function inOrder({ files, contents }: ComparableFolder): ComparableFolder {
-  type Results = { readonly results: readonly { readonly unique_id: string }[] };
-  const run = contents["run_results.json"] as Results | undefined;
-  if (run === undefined) return { files, contents };
-  const results = run.results.toSorted((one, other) => (one.unique_id < other.unique_id ? -1 : 1));
-  return { files, contents: { ...contents, "run_results.json": { ...run, results } } };
+  return { code, stderr, target, lines: step.anyOrder ? lines.map(withoutPlace).sort() : nodesByName(lines) };
 }
 
 async function compareStep(

@@ -8,6 +8,7 @@ import { coldEngine, environment, type Outcome, openWarm, run } from "../warm.ts
 import { comparable } from "./compare-artifacts.ts";
 import { apply, type Edited, edits } from "./edits.ts";
 import { maskText } from "./mask.ts";
+import { nodesByName } from "./order.ts";
 
 const HANDED_OVER = "dbt took the project's manifest from memory";
 const PROFILES = `edited:
@@ -66,6 +67,6 @@ export function warmEditsTest(count: number): void {
 }
 
 function shown({ stdout, stderr, code, signal }: Outcome, root: string) {
-  const lines = (text: string) => maskText(text, { root }).split("\n");
+  const lines = (text: string) => nodesByName(maskText(text, { root }).split("\n"));
   return { stdout: lines(stdout), stderr: lines(stderr), code, signal };
 }
