@@ -1,13 +1,10 @@
 /** Local dbt against dbt-remote, in alternation, to the exit of the program that was typed. */
-import { appendFileSync } from "node:fs";
-import { join } from "node:path";
-import { modelName, modelPath } from "./generate.ts";
-import { localSide, newExample, newProject, type RemoteSide, remoteSide, type Side } from "./sides.ts";
+import { localSide, remoteSide, type Side, startedSide } from "./sides.ts";
 import { median, spread } from "./statistics.ts";
 import type { Stopwatch, Timing } from "./stopwatch.ts";
 
-/** Local dbt; a server that starts a new process for each run; a server that keeps dbt warm. */
-export const SIDES = ["local", "cold", "warm"] as const;
+/** Local dbt; a server that was just started; one that keeps dbt warm; one that starts a new process for each run. */
+export const SIDES = ["local", "started", "warm", "process"] as const;
 export type SideName = (typeof SIDES)[number];
 
 export interface Comparison {
@@ -38,6 +35,25 @@ export interface Memory {
   readonly manifests: number;
 }
 
+export interface Row {
+  readonly what: string;
+  readonly args: readonly string[];
+  readonly sides: readonly SideName[];
+  /** How often each side does it. */
+  readonly rounds: number;
+  /** Before each round, on each side. */
+  readonly edit?: (project: string, round: number) => void;
+}
+
+export interface Subject {
+  readonly name: string;
+  /** Makes a copy of the project, for one side. */
+  readonly project: () => string;
+  /** What has to be there before anything is measured. */
+  readonly first: readonly string[];
+  readonly rows: readonly Row[];
+}
+
 function measured(timing: Timing, cpu: number, what: string): Measured {
   if (timing.code !== 0) {
     const said = timing.lines.map(([, , text]) => text).join("\n");
@@ -53,51 +69,40 @@ function measured(timing: Timing, cpu: number, what: string): Measured {
   };
 }
 
-async function measure(side: Side, args: readonly string[], atOnce = false): Promise<Measured> {
-  if (!atOnce) await side.settled();
+async function measure(side: Side, args: readonly string[]): Promise<Measured> {
+  await side.begin?.();
   const before = side.serverCpu();
   const timing = await side.run(args);
-  return measured(timing, timing.cpu + side.serverCpu() - before, `dbt ${args.join(" ")}`);
+  const cpu = timing.cpu + side.serverCpu() - before;
+  await side.end?.();
+  return measured(timing, cpu, `dbt ${args.join(" ")}`);
 }
 
-interface Row {
-  readonly what: string;
-  readonly args: readonly string[];
-  /** Before each round, on each side. */
-  readonly before?: (side: Side, round: number) => Promise<void> | void;
-  readonly sides?: readonly SideName[];
-  /** Whether what the server does in the background may still go on. */
-  readonly atOnce?: boolean;
-}
-
-interface Subject {
-  readonly name: string;
-  readonly project: () => string;
-  /** What has to be there before anything is measured. */
-  readonly first: readonly string[];
-  readonly rows: readonly Row[];
-}
-
-/** One row a command, `rounds` times each; the order of the sides turns from one round to the next. */
-async function compareSides(
+/** The order of the sides turns from one round to the next; each finds the machine at rest. */
+export async function compareSides(
   stopwatch: Stopwatch,
   subject: Subject,
-  rounds: number,
 ): Promise<{ rows: Comparison[]; memory: Memory }> {
-  const cold = await remoteSide(stopwatch, subject.project(), { warm: false });
+  const unwarmed = await remoteSide(stopwatch, subject.project(), { warm: false });
   const warm = await remoteSide(stopwatch, subject.project(), { warm: true });
-  const all: Readonly<Record<SideName, Side>> = { local: localSide(stopwatch, subject.project()), cold, warm };
+  const all: Readonly<Record<SideName, Side>> = {
+    local: localSide(stopwatch, subject.project()),
+    started: await startedSide(stopwatch, subject.project()),
+    warm,
+    process: unwarmed,
+  };
   const rows: Comparison[] = [];
   try {
     for (const side of SIDES) await measure(all[side], subject.first);
     await warm.isWarm();
-    for (const { what, args, before, sides = SIDES, atOnce } of subject.rows) {
-      const times: Record<SideName, Measured[]> = { local: [], cold: [], warm: [] };
+    for (const { what, args, edit, sides, rounds } of subject.rows) {
+      const times: Record<SideName, Measured[]> = { local: [], started: [], warm: [], process: [] };
       for (let round = 0; round < rounds; round++) {
-        const order = [...sides.slice(round % sides.length), ...sides.slice(0, round % sides.length)];
-        for (const side of order) {
-          await before?.(all[side], round);
-          times[side].push(await measure(all[side], args, atOnce));
+        const turn = round % sides.length;
+        for (const side of [...sides.slice(turn), ...sides.slice(0, turn)]) {
+          edit?.(all[side].project, round);
+          await Promise.all(SIDES.map((each) => all[each].settled()));
+          times[side].push(await measure(all[side], args));
         }
       }
       const taken = Object.fromEntries(sides.map((side) => [side, times[side]]));
@@ -106,62 +111,8 @@ async function compareSides(
     }
     return { rows, memory: { project: subject.name, ...(await warm.memory()) } };
   } finally {
-    await Promise.all([cold.stop(), warm.stop()]);
+    await Promise.all([unwarmed.stop(), warm.stop()]);
   }
-}
-
-/** Generated projects on DuckDB. */
-export function compareGenerated(stopwatch: Stopwatch, models: number, rounds: number) {
-  const index = Math.min(models - 1, 15);
-  const one = modelName(index);
-  const run = ["run", "-s", one];
-  const edit = ({ project }: Side, round: number) =>
-    appendFileSync(join(project, modelPath(index)), `-- edited ${round}\n`);
-  return compareSides(
-    stopwatch,
-    {
-      name: `${models} models`,
-      project: () => newProject(models),
-      // the models above it must exist
-      first: ["run", "-s", `+${one}`],
-      rows: [
-        { what: "`ls -s one`", args: ["ls", "-s", one] },
-        { what: "`compile -s one`", args: ["compile", "-s", one] },
-        { what: "`show --inline`", args: ["show", "--inline", "select 1 as one"] },
-        { what: "`run -s one`", args: run },
-        { what: "`run -s one`, that model edited", args: run, before: edit },
-        ...(models <= 20 ? [{ what: "`build`", args: ["build"] }] : []),
-        {
-          ...{ what: "`run -s one`, the server just started", args: run, before: restart },
-          ...{ sides: ["local", "warm"], atOnce: true },
-        },
-      ],
-    },
-    rounds,
-  );
-}
-
-/** Local dbt has nothing to restart. */
-async function restart(side: Side): Promise<void> {
-  await (side as Partial<RemoteSide>).restart?.();
-}
-
-/** The project of the demo. */
-export function compareExample(stopwatch: Stopwatch, rounds: number) {
-  return compareSides(
-    stopwatch,
-    {
-      name: "the example",
-      project: newExample,
-      first: ["build"],
-      rows: [
-        { what: "`ls`", args: ["ls"] },
-        { what: "`run -s busiest_routes`", args: ["run", "-s", "busiest_routes"] },
-        { what: "`build`", args: ["build"] },
-      ],
-    },
-    rounds,
-  );
 }
 
 /** Ratio of each round to local dbt. */

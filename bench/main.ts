@@ -10,13 +10,14 @@ import { python } from "../test/programs.ts";
 import { type BytesSent, measureBytesSent } from "./bytes-sent.ts";
 import { measureCloudCost } from "./cloud-cost.ts";
 import { measureColdExecution } from "./cold-execution.ts";
-import { type Comparison, compareExample, compareGenerated, type Memory } from "./comparison.ts";
+import { type Comparison, compareSides, type Memory, type Subject } from "./comparison.ts";
 import { type Followers, measureFollowers } from "./followers.ts";
 import { measureLatency } from "./latency.ts";
 import { type ManyRuns, measureManyRuns } from "./many-runs.ts";
 import { load, machine, report } from "./report.ts";
 import { measureStartUp } from "./start-up.ts";
 import { openStopwatch } from "./stopwatch.ts";
+import { example, generated } from "./subjects.ts";
 
 const { values } = parseArgs({
   options: {
@@ -41,19 +42,20 @@ const before = load();
 const stopwatch = openStopwatch();
 const comparisons: Comparison[] = [];
 const memory: Memory[] = [];
-const take = (found: { readonly rows: readonly Comparison[]; readonly memory: Memory }) => {
+const compare = async (subject: Subject) => {
+  const found = await compareSides(stopwatch, subject);
   comparisons.push(...found.rows);
   memory.push(found.memory);
 };
 // The short ones first: what is wrong shows early.
 const startUp = await measureStartUp(stopwatch, 10);
 const latency = await measureLatency(stopwatch, 300);
-for (const models of numbers(values.sizes)) take(await compareGenerated(stopwatch, models, rounds));
+for (const models of numbers(values.sizes)) await compare(generated(models, rounds));
 if (!values["no-example"]) {
   prepareExample();
-  take(await compareExample(stopwatch, rounds));
+  await compare(example(rounds));
 }
-if (values.full) take(await compareGenerated(stopwatch, 5000, 2));
+if (values.full) await compare(generated(5000, 2));
 const bytesSent: BytesSent[] = [];
 for (const models of numbers(values.sent)) bytesSent.push(await measureBytesSent(stopwatch, models));
 const followers: Followers[] = [];

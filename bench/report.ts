@@ -51,8 +51,9 @@ const inMs = (values: readonly number[]) =>
 /** What a side is called in a table. */
 const NAMES: Readonly<Record<SideName, string>> = {
   local: "local dbt",
-  cold: "dbt-remote, dbt not kept warm",
+  started: "dbt-remote, server just started",
   warm: "dbt-remote, warm",
+  process: "dbt-remote, dbt not kept warm",
 };
 
 function comparisonRows(row: Comparison): string[][] {

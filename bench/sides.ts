@@ -19,7 +19,11 @@ import type { Stopwatch, Timing } from "./stopwatch.ts";
 
 export interface Side {
   readonly project: string;
+  /** Before each command, and outside its time. */
+  begin?(): Promise<void>;
   run(args: readonly string[]): Promise<Timing>;
+  /** After each command, and outside its time. */
+  end?(): Promise<unknown>;
   /** Seconds of CPU that the server and everything it started have used up to now. */
   serverCpu(): number;
   /** Resolves when nothing that an earlier command has left behind is at work any more. */
@@ -32,8 +36,8 @@ export interface RemoteSide extends Side {
   command(args: readonly string[]): string[];
   /** Seconds of CPU of the server's own process. */
   serverOwnCpu(): number;
-  /** Stops the server and starts it again on the same folder. */
-  restart(): Promise<void>;
+  /** Starts the server again on the same folder, once it was stopped. */
+  start(): Promise<void>;
   /** Resolves when dbt is loaded, and a project's manifest in memory. */
   isWarm(): Promise<void>;
   memory(): Promise<Omit<Memory, "project">>;
@@ -99,8 +103,7 @@ export async function remoteSide(stopwatch: Stopwatch, project: string, options:
     serverCpu: () => treeCpu(server.pid),
     serverOwnCpu: () => ownCpu(server.pid),
     settled: () => settled(() => treeCpu(server.pid)),
-    async restart() {
-      await server.stop();
+    async start() {
       server = await startIt();
     },
     async isWarm() {
@@ -125,6 +128,13 @@ export async function remoteSide(stopwatch: Stopwatch, project: string, options:
     },
     stop: () => server.stop(),
   };
+}
+
+/** Each command finds a server that has just been started; in between, there is none. */
+export async function startedSide(stopwatch: Stopwatch, project: string): Promise<Side> {
+  const side = await remoteSide(stopwatch, project, { warm: true });
+  await side.stop();
+  return { ...side, begin: side.start, end: side.stop };
 }
 
 async function askMetrics(server: TestServer, home: string): Promise<MetricsAnswer> {

@@ -1,25 +1,8 @@
 /** Parts of the driver that need no run of dbt, each tried by a few lines of Python. */
-import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
-import { root } from "../../test/folders.ts";
-import { python } from "../../test/programs.ts";
-
-const skip = existsSync(python) ? false : "no .venv with dbt; `npm run demo` makes it";
+import { runPython, skip } from "../../test/driver-python.ts";
 
 const onLinux = process.platform === "linux" ? skip : "pages are told of on Linux alone";
-
-/** Runs it where the driver's modules can be imported; it is fine when it ends well. */
-function runPython(code: string): void {
-  const done = spawnSync(python, ["-B", "-c", code], {
-    encoding: "utf8",
-    timeout: 60_000,
-    env: { PATH: process.env["PATH"], PYTHONPATH: join(root, "src/dbt/driver") },
-  });
-  assert.equal(done.status, 0, done.stderr || String(done.error));
-}
 
 test("a change anywhere in an object is seen, be it to something equal", { skip }, () => {
   runPython(`

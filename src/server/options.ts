@@ -96,7 +96,7 @@ export const SERVER_OPTIONS = {
     flag: "--warm-projects",
     env: "DBT_SERVER_WARM_PROJECTS",
     default: 4,
-    help: "For how many projects it keeps the parsed manifest in memory, the last used ones.",
+    help: "For how many projects it keeps the parsed manifest in memory; one that was not used for a minute makes room for another.",
   }),
   warmMemoryMb: option(integer({ min: 100, max: 1_000_000 }, "MB"), {
     flag: "--warm-memory",

@@ -37,7 +37,8 @@ class Holder:
     path: str
     # of the parse state that it holds
     identity: Identity
-    used: int
+    # when its last run came, or else itself; by the monotonic clock
+    used: float
     running: int = 0
     ready: bool = False
     # what can be computed from the manifest beforehand is

@@ -19,6 +19,8 @@ from holders import PREPARED, READY, RUN_ENDED, SPARE, Holder, hold
 from wire import Line, Request, answer_on
 
 MEASURE_AFTER_SECONDS = 1.0
+# With more projects than may be held, each run would otherwise pay for a manifest that is gone before it is used.
+IN_USE_SECONDS = 60.0
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -38,7 +40,6 @@ class Parent(Forker):
         self.holders: dict[str, Holder] = {}
         # parse states that could not be held
         self.unfit: dict[str, Identity] = {}
-        self.uses = 0
         # runs, and those of them that were given to a holder
         self.forked = 0
         self.handed = 0
@@ -98,8 +99,7 @@ class Parent(Forker):
         holder = self.holders.get(path) if path else None
         if holder is None or not holder.ready or holder.identity != identity(holder.path):
             return None
-        self.uses += 1
-        holder.used = self.uses
+        holder.used = time.monotonic()
         return holder
 
     def ended(self, run: Run) -> None:
@@ -124,10 +124,16 @@ class Parent(Forker):
             while len(self.put_off) > self.limits.projects:
                 del self.put_off[next(iter(self.put_off))]
             return
-        while len(self.holders) >= self.limits.projects:
-            self.let_go_oldest()
-        if single_threaded():
+        if self.has_room() and single_threaded():
             self.start_holder(path, now)
+
+    def has_room(self) -> bool:
+        """For one more: what nobody has used for a while makes room."""
+        used_until = time.monotonic() - IN_USE_SECONDS
+        idle = [each for each in self.holders.values() if each.running == 0 and each.used < used_until]
+        if len(self.holders) >= self.limits.projects and idle:
+            self.let_go(min(idle, key=lambda each: each.used))
+        return len(self.holders) < self.limits.projects
 
     def is_crowded(self, since: float) -> bool:
         """Whether runs need all processors: what makes later ones faster would make these slower. Not for long."""
@@ -147,8 +153,7 @@ class Parent(Forker):
             mine.close()
             hold(self.warmth, theirs, path)
         theirs.close()
-        self.uses += 1
-        holder = Holder(pid, mine, path, now, self.uses)
+        holder = Holder(pid, mine, path, now, used=time.monotonic())
         self.holders[path] = holder
         self.selector.register(mine, selectors.EVENT_READ, lambda: self.hear(holder))
 
