@@ -45,6 +45,8 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
 
   // Loaded while dbt works.
   const home = import("./take-home.ts");
+  const prepare = async () => (await import("./prepare-home.ts")).prepareHome(options.context.env);
+  void home.then(prepare).catch(() => undefined);
   let jobText = "";
   let followed: Followed;
   try {

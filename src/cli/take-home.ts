@@ -8,7 +8,7 @@ import { applyArtifacts } from "./apply-artifacts.ts";
 import { cleanLocally } from "./clean-local.ts";
 import type { CliContext } from "./context.ts";
 import type { Output } from "./output.ts";
-import { type Places, prunePlaces, rememberPlaces } from "./places.ts";
+import { type Places, rememberPlaces } from "./places.ts";
 
 export interface TakeHomeOptions {
   readonly context: CliContext;
@@ -43,7 +43,6 @@ export async function takeHome({
     const { refused } = await applyArtifacts({ pack, places, replacePackages, appendLog: places.logAppended !== true });
     for (const each of refused) output.say(`not written: ${each}`);
     await rememberPlaces(context.env, run.id, { ...places, logAppended: true });
-    await prunePlaces(context.env);
   } catch (error) {
     // A run that made nothing has no pack.
     if (error instanceof AppError && error.code === "artifact_not_found") return;

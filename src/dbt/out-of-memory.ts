@@ -1,5 +1,5 @@
 /** Tells whether the kernel's out-of-memory killer ended dbt: it leaves a count, not a message. */
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DbtExit } from "./port.ts";
 
@@ -23,45 +23,48 @@ export interface OomCounts {
 }
 
 /** Read before dbt starts and again after it ended. Never throws: off Linux all is null. */
-export async function readOomCounts(files: OomFiles = KERNEL_FILES): Promise<OomCounts> {
-  const [cgroup, machine] = await Promise.all([cgroupCount(files), countIn(files.vmstat)]);
-  return { cgroup, machine };
+export function readOomCounts(files: OomFiles = KERNEL_FILES): OomCounts {
+  return { cgroup: cgroupCount(files), machine: countIn(files.vmstat) };
 }
 
 /**
  * Whether dbt was killed for want of memory: it died of SIGKILL (or a shell says so, 137) and a count has risen. The
  * group's own count decides where there is one; another group's victim must not be taken for dbt.
  */
-export function wasOutOfMemory(exit: DbtExit, before: OomCounts, after: OomCounts): boolean {
+export function wasOutOfMemory(exit: DbtExit, before: OomCounts, readAfter: () => OomCounts): boolean {
   if (exit.signal !== "SIGKILL" && exit.code !== 137) return false;
+  const after = readAfter();
   if (before.cgroup !== null && after.cgroup !== null) return after.cgroup > before.cgroup;
   if (before.machine !== null && after.machine !== null) return after.machine > before.machine;
   return false;
 }
 
 /** cgroup v2 counts in memory.events, v1 in memory.oom_control; in a container the group's path may be its root's. */
-async function cgroupCount({ procCgroup, cgroupRoot }: OomFiles): Promise<number | null> {
-  const lines = (await textOf(procCgroup)).split("\n").map((line) => line.split(":"));
+function cgroupCount({ procCgroup, cgroupRoot }: OomFiles): number | null {
+  const lines = textOf(procCgroup)
+    .split("\n")
+    .map((line) => line.split(":"));
   for (const [, controllers, ...rest] of lines) {
     const path = rest.join(":");
     const v2 = controllers === "";
     const v1 = controllers?.split(",").includes("memory") === true;
     if (!v2 && !v1) continue;
     const [root, file] = v2 ? [cgroupRoot, "memory.events"] : [join(cgroupRoot, "memory"), "memory.oom_control"];
-    const count = (await countIn(join(root, path, file))) ?? (await countIn(join(root, file)));
+    const count = countIn(join(root, path, file)) ?? countIn(join(root, file));
     if (count !== null) return count;
   }
   return null;
 }
 
-async function countIn(path: string): Promise<number | null> {
-  const found = /^oom_kill (\d+)$/m.exec(await textOf(path));
+function countIn(path: string): number | null {
+  const found = /^oom_kill (\d+)$/m.exec(textOf(path));
   return found === null ? null : Number(found[1]);
 }
 
-async function textOf(path: string): Promise<string> {
+/** The kernel answers from memory: a detour over another thread would take longer. */
+function textOf(path: string): string {
   try {
-    return await readFile(path, "utf8");
+    return readFileSync(path, "utf8");
   } catch {
     return "";
   }

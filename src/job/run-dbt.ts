@@ -25,7 +25,7 @@ export interface DbtRunEnding extends Ending {
 
 /** Resolves when dbt has ended and all that it printed was passed on. Throws `AppError` where it could not be started. */
 export async function runDbt({ engine, invocation, log, events, stop }: RunDbtParams): Promise<DbtRunEnding> {
-  const before = await readOomCounts();
+  const before = readOomCounts();
   const dbt = await engine.start(invocation);
   let stopped: Promise<unknown> | undefined;
   let hasEnded = false;
@@ -51,7 +51,7 @@ export async function runDbt({ engine, invocation, log, events, stop }: RunDbtPa
     ]);
     const ended = await exit;
     await stopped;
-    const outOfMemory = wasOutOfMemory(ended, before, await readOomCounts());
+    const outOfMemory = wasOutOfMemory(ended, before, readOomCounts);
     const { dbtVersion, invocationId, sawEvents } = reader;
     return { exit: ended, stop: request, outOfMemory, dbtVersion, invocationId, sawEvents };
   } finally {

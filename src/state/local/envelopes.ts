@@ -1,7 +1,6 @@
 /** Envelopes as sealed files, under a key that only the owner of the data folder can read. */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "../../core/errors.ts";
 import { checkKey } from "../names.ts";
@@ -46,10 +45,7 @@ export function createEnvelopes(paths: EnvelopePaths, stager: Stager): EnvelopeS
     take: (runId) =>
       edge("opening an envelope", async () => {
         const path = pathOf(runId);
-        const sealed = await readFile(path).catch((error: unknown) => {
-          if (isAbsent(error)) return undefined;
-          throw error;
-        });
+        const sealed = readIfThere(path);
         if (sealed === undefined) return undefined;
         const envelope = unseal(await loadKey(), runId, sealed, path);
         // Who removes it has it: a second taker finds nothing to remove.
@@ -68,6 +64,16 @@ export function createEnvelopes(paths: EnvelopePaths, stager: Stager): EnvelopeS
         return expired;
       }),
   };
+}
+
+/** Small, and wanted before anything else of a run: a detour over another thread would take longer. */
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Undefined where there is no key yet. Throws `data_folder` where others could read it. */
