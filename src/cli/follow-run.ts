@@ -63,7 +63,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
         },
       },
       // Where dbt was stopped or killed, only the run's own end tells why.
-      leaveAt: ({ exitCode }) => exitCode <= MAX_PLAIN_EXIT_CODE && !run.elementary,
+      leaveAt: ({ exitCode, stopped }) => exitCode <= MAX_PLAIN_EXIT_CODE && stopped !== true && !run.elementary,
       giveUpAfterMs: settings.values.reconnectTimeout,
       signal: interrupts.signal,
     });

@@ -30,11 +30,13 @@ export interface EndedRun {
   readonly exitCode: number | null;
 }
 
-/** A cancelled run exits as dbt does on Ctrl-C, whatever it took to stop it; where dbt never ran, 2 says so. */
+/**
+ * A run that was stopped exits as dbt does on Ctrl-C, whatever it took to stop it; also where dbt took the interruption
+ * for a query's failure, which nobody who reads exit codes should.
+ */
 export function exitCodeOf({ status, reason, exitCode }: EndedRun): number {
   if (status === "success") return 0;
-  if (status === "cancelled") return exitCode !== null && exitCode > 0 && exitCode < 128 ? exitCode : 2;
-  if (reason === "timed_out") return exitCode !== null && exitCode > 0 && exitCode < 128 ? exitCode : 2;
+  if (status === "cancelled" || reason === "timed_out") return 2;
   if (reason === "out_of_memory" || reason === "dbt_killed")
     return exitCode === null || exitCode === 0 ? 137 : exitCode;
   return exitCode === null || exitCode === 0 ? 2 : exitCode;

@@ -80,6 +80,8 @@ export interface DbtFinished {
   readonly dbtOffset: number;
   /** Whether a pack of the files that dbt changed can be fetched. */
   readonly targetPack: boolean;
+  /** dbt was told to end before it did: only the run's own end tells why. Absent where it was not. */
+  readonly stopped?: boolean;
   readonly at: string;
 }
 

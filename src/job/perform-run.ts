@@ -167,6 +167,7 @@ async function driveDbt(performance: Performance): Promise<Outcome> {
     exitCode: exitCodeOf(ending.exit),
     dbtOffset,
     targetPack: kept.count > 0,
+    ...(ending.stop !== undefined && { stopped: true }),
     at: new Date(performance.now()).toISOString(),
   };
   await note(performance, { dbtVersion: ending.dbtVersion ?? null, dbtFinished }, kept.warnings);

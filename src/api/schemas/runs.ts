@@ -60,6 +60,8 @@ const DbtFinishedSchema = object({
   exitCode: Type.Integer(),
   dbtOffset: Type.Integer(),
   targetPack: Type.Boolean(),
+  /** Where dbt was told to end: only the run's own end tells why. */
+  stopped: Type.Optional(Type.Boolean()),
   at: Time,
 });
 
