@@ -4,16 +4,23 @@ import { runPython, skip } from "../../test/driver-python.ts";
 
 const onLinux = process.platform === "linux" ? skip : "forks on Linux alone";
 
-test("a manifest that is in use is not given up for another project's", { skip: onLinux }, () => {
-  runPython(`
-import os, socket, sys, tempfile, time
+/** One that forks nothing. */
+const PARENT = `
+import os, socket, sys, time, types
 import parent
-from holders import Holder
 
 clock = [1000.0]
 time.monotonic = lambda: clock[0]
 sys.stdin = open(os.pipe()[0])
-there = parent.Parent(None, socket.socket(), parent.Limits(projects=2, memory=1 << 40))
+there = parent.Parent(types.SimpleNamespace(chores=None), socket.socket(), parent.Limits(projects=2, memory=1 << 40))
+`;
+
+test("a manifest that is in use is not given up for another project's", { skip: onLinux }, () => {
+  runPython(`
+${PARENT}
+import tempfile
+from holders import Holder
+
 started = []
 
 def start_holder(path, now):
@@ -56,5 +63,35 @@ open(c, "w").write("more")
 there.holders[c].ready = True
 there.keep(c)
 assert started == [a, b, c, c], started
+`);
+});
+
+test("a parent that has grown far beyond what it was when it was ready is replaced", { skip: onLinux }, () => {
+  runPython(`
+${PARENT}
+import memory
+from forking import Run
+
+size = [100 << 20]
+memory.resident = lambda pid: size[0]
+chores = there.warmth.chores = iter(())
+
+def measured():
+    there.ended(Run(socket.socket(), None))
+    clock[0] += 1.5
+    assert there.patience() == 0.0
+    there.do_chores()
+
+# it still prepares
+measured()
+size[0] = 150 << 20
+there.warmth.chores = None
+measured()
+size[0] = 290 << 20
+measured()
+assert not there.draining
+size[0] = 310 << 20
+measured()
+assert there.draining
 `);
 });

@@ -21,6 +21,8 @@ from wire import Line, Request, answer_on
 MEASURE_AFTER_SECONDS = 1.0
 # With more projects than may be held, each run would otherwise pay for a manifest that is gone before it is used.
 IN_USE_SECONDS = 60.0
+# The parent runs nothing itself: where it takes so many times what it took when it was ready, something is wrong.
+GROWN = 2
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -45,6 +47,8 @@ class Parent(Forker):
         self.handed = 0
         # when to see whether the memory is within its limit
         self._measure_at: float | None = None
+        # what this process took when all was prepared, in bytes
+        self._at_first: int | None = None
         # parse states that are to be held when there is time, and since when
         self.put_off: dict[str, float] = {}
         self.selector.register(listener, selectors.EVENT_READ, self.accept)
@@ -106,6 +110,7 @@ class Parent(Forker):
         if run.parse_state is not None:
             self.keep(run.parse_state)
         self.keep_put_off()
+        self.measure_soon()
 
     def keep(self, path: str) -> None:
         """After a run: sees to it that a holder has the project's parse state as it is now."""
@@ -177,8 +182,7 @@ class Parent(Forker):
                 holder.running -= 1
             elif what == SPARE:
                 holder.spare, holder.own_bytes = (int(value) for value in values)
-        # Measuring takes the kernel a while, and a spare has its memory only after a moment.
-        self._measure_at = self._measure_at or time.monotonic() + MEASURE_AFTER_SECONDS
+        self.measure_soon()
         if self.holders.get(holder.path) is holder:
             self.keep(holder.path)
         self.keep_put_off()
@@ -201,8 +205,17 @@ class Parent(Forker):
         else:
             super().do_chores()
 
+    def measure_soon(self) -> None:
+        """Measuring takes the kernel a while, and a spare has its memory only after a moment."""
+        self._measure_at = self._measure_at or time.monotonic() + MEASURE_AFTER_SECONDS
+
     def limit_memory(self) -> None:
         used = memory.resident(os.getpid())
+        if self.warmth.chores is None:
+            self._at_first = self._at_first or used
+            if used > GROWN * self._at_first:
+                self.give_up(f"the warm parent has grown to {used >> 20} MiB, {used / self._at_first:.1f} times its size")
+                return
         sizes = {path: holder.size() for path, holder in self.holders.items()}
         while self.holders and used + sum(sizes[path] for path in self.holders) > self.limits.memory:
             self.let_go_oldest()
