@@ -17,6 +17,9 @@ interface Holder {
   readonly url: string | null;
 }
 
+/** A database that nothing refers to is closed when garbage is collected, and its lock would be gone with it. */
+const held = new Set<DatabaseSync>();
+
 /**
  * Holds the data folder until `release` or the end of the process, however it ends: the lock is the operating system's,
  * held by SQLite on a file of its own. Throws `state_locked` naming the holder.
@@ -25,6 +28,7 @@ export function lockDataDir(dataDir: string, pid: number): DataDirLock {
   const path = join(dataDir, "server.lock");
   const holderPath = join(dataDir, "server.json");
   const db = open(dataDir, path, holderPath);
+  held.add(db);
   const write = (holder: Holder): void => {
     try {
       writeFileSync(`${holderPath}.new`, JSON.stringify(holder), { mode: 0o600 });
@@ -40,6 +44,7 @@ export function lockDataDir(dataDir: string, pid: number): DataDirLock {
       if (!db.isOpen) return;
       rmSync(holderPath, { force: true });
       db.close();
+      held.delete(db);
     },
   };
 }
