@@ -3,6 +3,7 @@ import type { Client } from "../api/client.ts";
 import type { RunView } from "../api/schemas/runs.ts";
 import { AppError } from "../core/errors.ts";
 import { exitCodeOf } from "../core/exit-codes.ts";
+import type { DbtFinished } from "../core/run.ts";
 import { sayElementaryReport } from "./elementary-report.ts";
 import { watchMissingEnvVars } from "./env-var-hint.ts";
 import { type Followed, follow } from "./follow.ts";
@@ -62,8 +63,7 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
           await sink.bytes(channel, bytes);
         },
       },
-      // Where dbt was stopped or killed, only the run's own end tells why.
-      leaveAt: ({ exitCode, stopped }) => exitCode <= MAX_PLAIN_EXIT_CODE && stopped !== true && !run.elementary,
+      leaveAt: (finished) => speaksForItself(finished) && !run.elementary,
       giveUpAfterMs: settings.values.reconnectTimeout,
       signal: interrupts.signal,
     });
@@ -81,6 +81,11 @@ export async function followRun(options: FollowRunOptions): Promise<number> {
   if (run.elementary) await sayElementaryReport(client, run, output);
   sayWhy(options, followed, code, missing.missing());
   return code;
+}
+
+/** Where dbt was stopped or killed, only the run's own end tells why. */
+export function speaksForItself({ exitCode, stopped }: Pick<DbtFinished, "exitCode" | "stopped">): boolean {
+  return exitCode <= MAX_PLAIN_EXIT_CODE && stopped !== true;
 }
 
 function codeOf({ end, finished }: Followed): number {
